@@ -1,0 +1,95 @@
+"""What the network sees: an image in, the rectified outputs of named layers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.networks import Network
+
+__all__ = ["Extractor", "Features"]
+
+Features = dict[str, Tensor]
+
+Padding = Literal["replicate", "reflect", "zeros"]
+Pooling = Literal["max", "average"]
+
+
+class Extractor:
+    """A network with its weights: ``extractor(image, ["relu4_2"])`` -> {"relu4_2": B x C x H/8 x W/8}.
+
+    The convolutions compute in ``dtype``; bfloat16 where the hardware has it, float64 in tests. Memory is
+    channels_last, which the convolutions of CPUs and GPUs prefer.
+
+    The papers pad every convolution with zeros. That draws a frame around the picture, which sees a black border; so
+    ``padding`` repeats the outermost values unless zeros are asked for. ``pooling`` is the network's own, max, or
+    the average that Gatys et al. (2015, section "Methods") found to look slightly better.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        weights: dict[str, Tensor],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        padding: Padding = "replicate",
+        pooling: Pooling = "max",
+    ) -> None:
+        self.network = network
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.padding: Padding = padding
+        self.pooling: Pooling = pooling
+        self._weights = {name: self._place(tensor) for name, tensor in weights.items()}
+        # The statistics of the training pictures stay in the picture's own precision.
+        self._mean = torch.tensor(network.mean, device=self.device).view(1, 3, 1, 1)
+        self._deviation = torch.tensor(network.deviation, device=self.device).view(1, 3, 1, 1)
+
+    def _place(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.to(self.device, self.dtype)
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+    def __call__(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Look at B x 3 x H x W, sRGB in [0, 1]; return the named layers, no deeper than needed.
+
+        Each layer is B x C x (H / stride) x (W / stride), at least 0, in the extractor's dtype. H and W have to be at
+        least the stride of the deepest layer.
+        """
+        wanted = set(layers)
+        for layer in wanted:
+            self.network.check_layer(layer)
+        seen: Features = {}
+        signal = self.preprocess(image)
+        at_block = 0
+        for block, conv in self.network:
+            if len(seen) == len(wanted):
+                break
+            if block > at_block:
+                signal, at_block = self._pool(signal), block
+            signal = F.relu(self._convolve(signal, conv.name))
+            if conv.layer in wanted:
+                seen[conv.layer] = signal
+        return seen
+
+    def preprocess(self, image: Tensor) -> Tensor:
+        """sRGB in [0, 1] -> what the network was trained on: its channel order, its range, its zero."""
+        if self.network.channel_order == "BGR":
+            image = image.flip(1)
+        scaled = (image * self.network.scale - self._mean) / self._deviation
+        return scaled.to(self.dtype).contiguous(memory_format=torch.channels_last)
+
+    def _convolve(self, signal: Tensor, name: str) -> Tensor:
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        if self.padding == "zeros":
+            return F.conv2d(signal, weight, bias, padding=1)
+        # A single row has no second one to reflect; there, reflecting and repeating are the same.
+        mode = self.padding if min(signal.shape[-2:]) > 1 else "replicate"
+        return F.conv2d(F.pad(signal, (1, 1, 1, 1), mode=mode), weight, bias)
+
+    def _pool(self, signal: Tensor) -> Tensor:
+        return F.max_pool2d(signal, 2) if self.pooling == "max" else F.avg_pool2d(signal, 2)

@@ -1,0 +1,137 @@
+"""Reading pictures: path, bytes, PIL, numpy or torch -> 1 x 3 x H x W, float32, sRGB, [0, 1]."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from impasto.errors import InputError
+
+__all__ = ["MAX_PIXELS", "ImageLike", "read_image"]
+
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor"
+
+MAX_PIXELS = 200_000_000
+"""Pictures above this are refused from their header, before their pixels are decoded."""
+
+FORMATS = ("JPEG", "PNG")
+
+
+def read_image(source: ImageLike) -> Tensor:
+    """Read a picture as 1 x 3 x H x W, float32, sRGB in [0, 1], upright as its EXIF orientation says.
+
+    ``source`` is a path, the bytes of a file, a PIL image, a numpy array H x W (x 3), uint8 in [0, 255] or
+    float in [0, 1], or a tensor (1 x) 3 x H x W in [0, 1].
+
+    Raises InputError, naming the source, if it is missing, not a JPEG or PNG, damaged or too large.
+    """
+    if isinstance(source, Tensor):
+        return _from_tensor(source)
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pil(source)
+    if isinstance(source, bytes):
+        return _from_file(io.BytesIO(source), "the given bytes")
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        check_path(path)
+        return _from_file(path, f"'{path}'")
+    raise InputError(f"A picture cannot be made of {type(source).__name__}: give a path, bytes, PIL, numpy or torch.")
+
+
+def check_path(path: Path) -> None:
+    """Raise InputError unless ``path`` is a file with something in it that can be read."""
+    if not path.exists():
+        raise InputError(f"There is no file '{path}'. Check the path{_nearby(path)}.")
+    if path.is_dir():
+        raise InputError(f"'{path}' is a folder; give a picture in it.")
+    if not path.is_file():
+        raise InputError(f"'{path}' is not a regular file; give a JPEG or PNG file.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"'{path}' may not be read: ask for permission to read it.")
+    if path.stat().st_size == 0:
+        raise InputError(f"'{path}' is empty: copy or download it again.")
+
+
+def _nearby(path: Path) -> str:
+    from impasto.errors import did_you_mean
+
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f"; there is no folder '{path.parent}' either" if not path.parent.exists() else ""
+    hint = did_you_mean(path.name, names)
+    return f".{hint}".removesuffix(".") if hint else ""
+
+
+def _from_file(file: Path | io.BytesIO, name: str) -> Tensor:
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            _check_pixels(image.size, name)
+            return _from_pil(image)
+    except UnidentifiedImageError:
+        raise InputError(f"{name} is not a JPEG or PNG picture: convert it to one of these first.") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: reduce it first.") from None
+    except MemoryError:
+        raise InputError(f"{name} does not fit into memory: reduce it first.") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} is damaged ({error}): copy or download it again.") from None
+
+
+def _check_pixels(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} allowed: reduce it first."
+        )
+
+
+def _from_pil(image: Image.Image) -> Tensor:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        values = np.asarray(upright, dtype=np.float32) / 65535.0
+        return _from_array(values.clip(0.0, 1.0))
+    if upright.has_transparency_data:
+        # Where nothing is visible, white shows: what paper and most web pages are.
+        layer = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return _from_array(np.asarray(upright.convert("RGB")))
+
+
+def _from_array(array: np.ndarray) -> Tensor:
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=2)
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise InputError(f"A picture as an array has H x W or H x W x 3 values, not {array.shape}.")
+    if array.dtype == np.uint8:
+        values = array.astype(np.float32) / 255.0
+    elif np.issubdtype(array.dtype, np.floating):
+        values = array.astype(np.float32)
+    else:
+        raise InputError(f"A picture as an array is uint8 or float, not {array.dtype}.")
+    return _from_tensor(torch.from_numpy(values).permute(2, 0, 1)[None].contiguous())
+
+
+def _from_tensor(tensor: Tensor) -> Tensor:
+    if tensor.ndim == 3:
+        tensor = tensor[None]
+    if tensor.ndim != 4 or tensor.shape[:2] != (1, 3) or 0 in tensor.shape or not tensor.is_floating_point():
+        raise InputError(
+            f"A picture as a tensor is (1 x) 3 x H x W of floats, not {tuple(tensor.shape)} of {tensor.dtype}."
+        )
+    pixels = tensor.detach().to("cpu", torch.float32)
+    low, high = pixels.aminmax()
+    if not (low >= 0 and high <= 1):  # also true for NaN
+        raise InputError(f"Pixel values have to lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
+    return pixels.clone()

@@ -1,0 +1,121 @@
+"""Writing pictures: beside the target first, then renamed into place, so that no half picture is ever seen."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto.errors import OutputError, did_you_mean
+
+__all__ = ["EXTENSIONS", "check_output", "encode", "to_pil", "write_image"]
+
+EXTENSIONS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+JPEG_QUALITY = 95
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """Convert 1 x 3 x H x W in [0, 1] to an 8-bit RGB picture, rounded to the nearest value."""
+    values = image.detach()[0].to("cpu", torch.float32).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return Image.fromarray(np.ascontiguousarray(values.permute(1, 2, 0).numpy()))
+
+
+def encode(image: Tensor, format: str) -> bytes:
+    """Return the bytes of a file in ``format`` ("PNG" or "JPEG") for 1 x 3 x H x W in [0, 1]."""
+    buffer = io.BytesIO()
+    options = {"quality": JPEG_QUALITY, "subsampling": 0} if format == "JPEG" else {}
+    to_pil(image).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def check_output(path: Path, *, overwrite: bool = False, needed: int = 0) -> None:
+    """Raise OutputError unless ``needed`` bytes can be written to ``path``, which may exist only to be replaced."""
+    format_of(path)
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"There is no folder '{folder}' for the result: create it, or choose another -o.")
+    if path.is_dir():
+        raise OutputError(f"'{path}' is a folder: give -o the name of a file.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"'{path}' exists already: add -y to replace it, or choose another -o.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"Nothing may be written to the folder '{folder}': choose another -o.")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"'{path}' is protected against writing: choose another -o.")
+    free = _free_bytes(folder)
+    if free < needed:
+        raise OutputError(
+            f"The disk of '{folder}' has {free / 1e6:.1f} MB left, and the result may take {needed / 1e6:.1f} MB:"
+            " make room, or choose another -o."
+        )
+
+
+def format_of(path: Path) -> str:
+    """Return "PNG" or "JPEG" by the extension; raise OutputError naming the extensions that can be written."""
+    extension = path.suffix.lower()
+    if extension in EXTENSIONS:
+        return EXTENSIONS[extension]
+    found = f"the extension '{path.suffix}'" if path.suffix else "no extension"
+    raise OutputError(f"'{path}' has {found}.{did_you_mean(extension, EXTENSIONS)} Use one of {', '.join(EXTENSIONS)}.")
+
+
+def write_image(image: Tensor, path: Path, *, overwrite: bool = False) -> None:
+    """Write 1 x 3 x H x W in [0, 1] to ``path`` in the format of its extension.
+
+    Raises OutputError if the file exists and ``overwrite`` is false, or if it cannot be written; then a file that was
+    there before is left whole.
+    """
+    data = encode(image, format_of(path))
+    check_output(path, overwrite=overwrite, needed=len(data))
+    write_bytes(data, path, overwrite=overwrite)
+
+
+def write_bytes(data: bytes, path: Path, *, overwrite: bool) -> None:
+    """Write to a temporary file in the same folder, flush it to the disk, and rename it to ``path``."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(_default_mode())
+        _put_in_place(temporary, path, overwrite=overwrite)
+    except OSError as error:
+        raise OutputError(f"'{path}' cannot be written ({error.strerror or error}): {_REMEDY}") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+_REMEDY = "make room or mend the folder, or choose another -o."
+
+
+def _put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)  # unlike a rename, fails if someone else made the file meanwhile
+    except FileExistsError:
+        raise OutputError(f"'{path}' exists already: add -y to replace it, or choose another -o.") from None
+    except OSError:  # a file system without hard links
+        temporary.replace(path)
+
+
+def _default_mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _free_bytes(folder: Path) -> int:
+    import shutil
+
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,131 @@
+"""Losses in two halves: a summary that adds over positions, and a small function of it.
+
+``summarize(seen)`` looks at features (and the picture itself, under "pixels") and is additive over positions: scalars
+for content and smoothness, Moments for style. ``value(summary)`` is cheap. Adding up summaries of tiles before
+taking the value gives exactly the loss of the whole picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from impasto.features import Features
+from impasto.moments import Moments, moments
+
+__all__ = ["PIXELS", "ContentLoss", "Loss", "StyleLoss", "TotalVariationLoss"]
+
+PIXELS = "pixels"
+"""The key under which a loss finds the picture itself, 1 x 3 x H x W in [0, 1]."""
+
+
+class Loss(Protocol):
+    """A differentiable summary that adds over positions, and a function of it."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers it looks at; none if only at the pixels."""
+        ...
+
+    def summarize(self, seen: Features) -> Any:
+        """What is seen -> a summary for which summary(a + b) = summary(a) + summary(b)."""
+        ...
+
+    def value(self, summary: Any) -> Tensor:
+        """The summary of the whole picture -> the loss, a scalar, at least 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class ContentLoss:
+    """Σ (F - F*)² / ``scale`` over channels and positions of one layer (Gatys et al. 2016, equation 1).
+
+    The paper takes half the plain sum. ``scale`` = the number of values makes it the mean squared error of
+    neural-style-pt; ``scale`` = Σ F*² makes it relative, so that neither the layer nor the size of the picture matters.
+    """
+
+    layer: str
+    target: Tensor
+    scale: float
+
+    @classmethod
+    def relative(cls, layer: str, target: Tensor) -> ContentLoss:
+        """1 for a picture of which the layer sees nothing."""
+        return cls(layer, target, max(float(target.float().square().sum()), 1e-12))
+
+    @classmethod
+    def mean_squared(cls, layer: str, target: Tensor) -> ContentLoss:
+        """Mean squared error."""
+        return cls(layer, target, float(target.numel()))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def summarize(self, seen: Features) -> Tensor:
+        difference = seen[self.layer] - self.target
+        wide = torch.float64 if difference.dtype == torch.float64 else torch.float32
+        return difference.to(wide).square().sum()
+
+    def value(self, summary: Tensor) -> Tensor:
+        return summary / self.scale
+
+
+@dataclass(frozen=True)
+class StyleLoss:
+    """Σ (G - G*)² / ``scale`` over the entries of one layer's Gram matrices (Gatys et al. 2016, equations 3 to 5).
+
+    G is the mean outer product over positions, so that the painting may have any size; the paper takes the sum, and
+    divides the squares by 4 C² N². ``scale`` = Σ G*² makes the loss relative: no layer's width or range matters.
+    neural-style-pt divides G by C as well and takes the mean over C² entries: ``scale`` = C⁴.
+    """
+
+    layer: str
+    target: Tensor
+    scale: float
+
+    @classmethod
+    def relative(cls, layer: str, target: Moments) -> StyleLoss:
+        """The squared relative error of the Gram matrix."""
+        return cls(layer, target.gram, max(float(target.gram.square().sum()), 1e-12))
+
+    @classmethod
+    def mean_squared(cls, layer: str, target: Moments) -> StyleLoss:
+        """The mean squared error of the Gram matrix divided by channels x positions."""
+        return cls(layer, target.gram, float(target.gram.shape[0]) ** 4)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def summarize(self, seen: Features) -> Moments:
+        return moments(seen[self.layer])
+
+    def value(self, summary: Moments) -> Tensor:
+        return (summary.gram - self.target).square().sum() / self.scale
+
+
+@dataclass(frozen=True)
+class TotalVariationLoss:
+    """Σ |p(x+1, y) - p(x, y)|ᵏ + |p(x, y+1) - p(x, y)|ᵏ, divided by ``scale``.
+
+    Rudin, Osher and Fatemi (1992) take the length of the gradient. ``power`` = 1 is the anisotropic sum of
+    neural-style-pt, whose pixels go to 255: ``scale`` = 1/255. ``power`` = 2 has a gradient everywhere, which L-BFGS
+    needs to learn curvature; ``scale`` = the number of values makes it a mean.
+    """
+
+    power: int
+    scale: float
+
+    layers: tuple[str, ...] = ()
+
+    def summarize(self, seen: Features) -> Tensor:
+        pixels = seen[PIXELS]
+        across, down = pixels.diff(dim=-1), pixels.diff(dim=-2)
+        return across.abs().pow(self.power).sum() + down.abs().pow(self.power).sum()
+
+    def value(self, summary: Tensor) -> Tensor:
+        return summary / self.scale

@@ -1,0 +1,114 @@
+"""What each network is: its layers, shapes, preprocessing, source and licence. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from impasto.errors import OptionError, did_you_mean
+
+__all__ = ["NETWORKS", "VGG19", "Convolution", "Network", "get_network"]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A 3 x 3 convolution with bias, followed by a ReLU."""
+
+    name: str
+    inputs: int
+    outputs: int
+
+    @property
+    def layer(self) -> str:
+        """The name of the rectified output, for example ``relu4_2`` for ``conv4_2``."""
+        return self.name.replace("conv", "relu")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A chain of blocks of 3 x 3 convolutions with a 2 x 2 pooling between blocks.
+
+    An image in sRGB, [0, 1], is fed as ``(image * scale - mean) / deviation`` after its channels were put
+    in ``channel_order``.
+    """
+
+    name: str
+    blocks: tuple[tuple[int, ...], ...]
+    channel_order: str
+    scale: float
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+    source: str
+    md5: str
+    licence: str
+
+    def __iter__(self) -> Iterator[tuple[int, Convolution]]:
+        """Yield (block number from 0, convolution) from the picture to the deepest layer."""
+        inputs = 3
+        for block, widths in enumerate(self.blocks):
+            for index, outputs in enumerate(widths):
+                yield block, Convolution(f"conv{block + 1}_{index + 1}", inputs, outputs)
+                inputs = outputs
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of all layers that can be looked at, shallowest first."""
+        return tuple(convolution.layer for _, convolution in self)
+
+    @property
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each weight and bias by name, kernels as outputs x inputs x 3 x 3."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for _, conv in self:
+            shapes[f"{conv.name}.weight"] = (conv.outputs, conv.inputs, 3, 3)
+            shapes[f"{conv.name}.bias"] = (conv.outputs,)
+        return shapes
+
+    def stride(self, layer: str) -> int:
+        """How many pixels of the picture one position of ``layer`` stands for, along one axis."""
+        self.check_layer(layer)
+        return int(2 ** next(block for block, conv in self if conv.layer == layer))
+
+    def megaflops_per_pixel(self, deepest: str) -> float:
+        """Arithmetic of one forward pass to ``deepest``, in MFLOP per pixel of the picture."""
+        total = 0.0
+        for block, conv in self:
+            total += 2 * 9 * conv.inputs * conv.outputs / 4**block / 1e6
+            if conv.layer == deepest:
+                break
+        return total
+
+    def check_layer(self, layer: str) -> None:
+        """Raise OptionError unless ``layer`` is one of this network's."""
+        if layer not in self.layers:
+            raise OptionError(
+                f"{self.name} has no layer '{layer}'.{did_you_mean(layer, self.layers)}"
+                f" Its layers are {', '.join(self.layers)}."
+            )
+
+
+VGG19 = Network(
+    name="vgg19",
+    blocks=((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512, 512, 512, 512)),
+    channel_order="BGR",
+    scale=255.0,
+    mean=(103.939, 116.779, 123.68),
+    deviation=(1.0, 1.0, 1.0),
+    source=(
+        "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
+        "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    ),
+    md5="253f8cb515780f3b799900260a226db6",
+    licence="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, University of Oxford",
+)
+
+NETWORKS: dict[str, Network] = {VGG19.name: VGG19}
+
+
+def get_network(name: str) -> Network:
+    """Return the network of that name; raise OptionError naming the choices."""
+    if name not in NETWORKS:
+        raise OptionError(
+            f"There is no network '{name}'.{did_you_mean(name, NETWORKS)} Choose from {', '.join(NETWORKS)}."
+        )
+    return NETWORKS[name]

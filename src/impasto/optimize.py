@@ -1,0 +1,62 @@
+"""The loop: look at the pixels, hand the caller what was seen, follow the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from impasto.objective import Evaluate, Evaluation
+from impasto.solvers import Solver
+
+__all__ = ["Step", "optimize"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation of the picture, as the caller sees it.
+
+    ``index`` counts from 1 to ``of`` at the present size; ``evaluation`` belongs to ``pixels``, 1 x 3 x H x W.
+    Values of ``pixels`` may leave [0, 1]; ``image`` is the picture that was evaluated.
+    """
+
+    pixels: Tensor
+    evaluation: Evaluation
+    index: int
+    of: int
+
+    @property
+    def image(self) -> Tensor:
+        """The picture at this step, 1 x 3 x H x W, sRGB in [0, 1]."""
+        return self.pixels.clamp(0, 1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    @property
+    def loss(self) -> float:
+        """The weighted sum of all terms; waits for the device."""
+        return float(self.evaluation.loss)
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """Each term's share of the loss by name; waits for the device."""
+        return self.evaluation.terms
+
+    def better_than(self, other: Step | None) -> Step:
+        """The better one of two steps: the larger picture, or the lower loss at the same size; never a loss of NaN."""
+        if other is None or self.size != other.size:
+            return self
+        return other if not self.loss <= other.loss else self
+
+
+def optimize(pixels: Tensor, evaluate: Evaluate, solver: Solver, iterations: int) -> Iterator[Step]:
+    """Minimize ``evaluate`` from ``pixels``, yielding after each of ``iterations`` evaluations."""
+    for index in range(1, iterations + 1):
+        evaluation = evaluate(pixels)
+        yield Step(pixels, evaluation, index, iterations)
+        if index < iterations:
+            pixels = solver.step(pixels, evaluation.loss, evaluation.gradient)

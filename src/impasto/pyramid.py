@@ -1,0 +1,55 @@
+"""Coarse to fine: at which sizes the picture is optimized, and for how many evaluations each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from impasto.errors import InputError
+from impasto.spec import MIN_SIDE, StyleSpec, scaled_to_long_side
+
+__all__ = ["Level", "plan_pyramid"]
+
+COARSEST_SIDE = 32
+"""A coarser size is added while its short side, in pixels, is at least this."""
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of the pyramid: (height, width) of the picture and of the painting in pixels, and the evaluations."""
+
+    size: Size
+    style_size: Size
+    iterations: int
+
+    @property
+    def pixels(self) -> int:
+        return self.size[0] * self.size[1]
+
+
+def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
+    """Plan the levels, coarsest first, for a result of (height, width) ``size`` and a painting of ``style``.
+
+    Each coarser level halves the sides, as long as the shorter one of picture and painting allows it. Raises
+    InputError if the painting is too narrow for the full size.
+    """
+    levels = [_level(size, style, spec, 1.0, spec.num_iterations)]
+    if min(levels[0].style_size) < MIN_SIDE:
+        raise InputError(
+            f"The painting would be read at {levels[0].style_size[1]} x {levels[0].style_size[0]} pixels, and its
+            short side" f" has to have {MIN_SIDE} at least: use a larger --style-scale or --size, or crop it to be
+            less narrow."
+        )
+    for depth, factor in enumerate(spec.coarse_iterations, start=1):
+        level = _level(size, style, spec, 0.5**depth, round(factor * spec.num_iterations))
+        if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:
+            break
+        if level.iterations:
+            levels.append(level)
+    return levels[::-1]
+
+
+def _level(size: Size, style: Size, spec: StyleSpec, factor: float, iterations: int) -> Level:
+    at_size = round(size[0] * factor), round(size[1] * factor)
+    return Level(at_size, scaled_to_long_side(style, max(at_size) * spec.style_scale), iterations)

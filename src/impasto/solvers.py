@@ -1,0 +1,202 @@
+"""L-BFGS and Adam over (loss, gradient): each call of ``step`` takes one evaluation and returns the next point.
+
+A solver's state is its own object in the caller's hands: an exception between two steps loses nothing, and
+``state_dict`` / ``load_state_dict`` continue a run exactly. Points are tensors of any shape; the arithmetic is in their
+dtype and on their device.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+
+__all__ = ["LBFGS", "Adam", "Solver"]
+
+GROWTH = 2.0
+"""A loss that has grown by this factor over the best one, or is not finite, is a failed step."""
+
+NOT_FINITE = "The loss is not finite at the start: check the weights (impasto doctor) and the --*-weight options."
+
+
+class Solver(Protocol):
+    """Minimizes a function from its values and gradients, one evaluation a step."""
+
+    def step(self, point: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        """Learn that ``loss`` and ``gradient`` belong to ``point``; return where to look next."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on later: tensors and numbers."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        ...
+
+
+class LBFGS:
+    """Limited-memory BFGS without line search (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 7.5).
+
+    Departures: the first step moves the values by ``first_step`` (root mean square) instead of by a length that
+    depends on the scale of the loss; a pair (s, y) is kept if sᵀy > ``curvature`` |s| |y|, a test without units; no
+    step moves the values by more than ``max_step`` (root mean square); after a failed step it returns to the last
+    good point, forgets the curvature and goes a shorter way down the gradient. Memory: 2 ``history`` + 3 times the
+    point.
+    """
+
+    def __init__(
+        self,
+        *,
+        history: int = 20,
+        first_step: float = 0.01,
+        max_step: float = 0.25,
+        curvature: float = 1e-8,
+    ) -> None:
+        self.history = history
+        self.first_step = first_step
+        self.max_step = max_step
+        self.curvature = curvature
+        self._steps: list[Tensor] = []  # s, oldest first
+        self._changes: list[Tensor] = []  # y
+        self._point: Tensor | None = None  # the last good one
+        self._gradient: Tensor | None = None
+        self._best = math.inf
+        self._shrink = 1.0
+
+    def step(self, point: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        value = float(loss)
+        if not self._is_good(value, gradient):
+            return self._restart()
+        if self._point is not None and self._gradient is not None:
+            self._remember(point - self._point, gradient - self._gradient)
+        self._point, self._gradient = point, gradient
+        self._best = min(self._best, value)
+        self._shrink = min(1.0, 2 * self._shrink)
+        return point + self._limited(self._direction(gradient))
+
+    def _is_good(self, value: float, gradient: Tensor) -> bool:
+        finite = math.isfinite(value) and bool(torch.isfinite(gradient).all())
+        return finite and value <= self._best + (GROWTH - 1) * abs(self._best)
+
+    def _restart(self) -> Tensor:
+        self._steps.clear()
+        self._changes.clear()
+        self._shrink /= 4
+        if self._point is None or self._gradient is None:
+            raise ImpastoError(NOT_FINITE)
+        return self._point + self._limited(self._direction(self._gradient))
+
+    def _remember(self, step: Tensor, change: Tensor) -> None:
+        if float(_dot(step, change)) <= self.curvature * float(step.norm() * change.norm()):
+            return
+        self._steps.append(step)
+        self._changes.append(change)
+        del self._steps[: -self.history], self._changes[: -self.history]
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        """-H g by the two-loop recursion, H starting from the newest pair's sᵀy / yᵀy."""
+        if not self._steps:
+            length = self.first_step * self._shrink * math.sqrt(gradient.numel())
+            return gradient * (-length / max(float(gradient.norm()), 1e-300))
+        pairs = list(zip(self._steps, self._changes, strict=True))
+        direction = -gradient
+        alphas = []
+        for s, y in reversed(pairs):
+            alpha = _dot(s, direction) / _dot(s, y)
+            direction = direction - alpha * y
+            alphas.append(alpha)
+        s, y = pairs[-1]
+        direction = direction * (_dot(s, y) / _dot(y, y))
+        for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
+            beta = _dot(y, direction) / _dot(s, y)
+            direction = direction + (alpha - beta) * s
+        return direction
+
+    def _limited(self, direction: Tensor) -> Tensor:
+        length = float(direction.norm()) / math.sqrt(direction.numel())
+        return direction * min(1.0, self.max_step / max(length, 1e-300))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on later: tensors and numbers."""
+        return {
+            "steps": list(self._steps),
+            "changes": list(self._changes),
+            "point": self._point,
+            "gradient": self._gradient,
+            "best": self._best,
+            "shrink": self._shrink,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self._steps, self._changes = list(state["steps"]), list(state["changes"])
+        self._point, self._gradient = state["point"], state["gradient"]
+        self._best, self._shrink = state["best"], state["shrink"]
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015, algorithm 1).
+
+    Departure: a point whose loss or gradient is not finite is dropped, and half the step is taken from the last good
+    one.
+    """
+
+    def __init__(
+        self, *, learning_rate: float = 0.02, betas: tuple[float, float] = (0.9, 0.99), epsilon: float = 1e-12
+    ) -> None:
+        self.learning_rate = learning_rate
+        self.betas = betas
+        # Gradients of normalized losses are of the order of 1e-7 a value: the usual 1e-8 would swallow them.
+        self.epsilon = epsilon
+        self._count = 0
+        self._mean: Tensor | None = None
+        self._square: Tensor | None = None
+        self._point: Tensor | None = None  # the last good one
+        self._shrink = 1.0
+
+    def step(self, point: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        if not (math.isfinite(float(loss)) and bool(torch.isfinite(gradient).all())):
+            if self._point is None:
+                raise ImpastoError(NOT_FINITE)
+            self._shrink /= 2
+            return self._point + self._update()
+        self._point = point
+        self._count += 1
+        first, second = self.betas
+        mean = torch.zeros_like(gradient) if self._mean is None else self._mean
+        square = torch.zeros_like(gradient) if self._square is None else self._square
+        self._mean = first * mean + (1 - first) * gradient
+        self._square = second * square + (1 - second) * gradient.square()
+        return point + self._update()
+
+    def _update(self) -> Tensor:
+        assert self._mean is not None
+        assert self._square is not None
+        first, second = self.betas
+        mean = self._mean / (1 - first**self._count)
+        square = self._square / (1 - second**self._count)
+        return mean / (square.sqrt() + self.epsilon) * (-self.learning_rate * self._shrink)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on later: tensors and numbers."""
+        return {
+            "count": self._count,
+            "mean": self._mean,
+            "square": self._square,
+            "point": self._point,
+            "shrink": self._shrink,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self._count, self._shrink = state["count"], state["shrink"]
+        self._mean, self._square, self._point = state["mean"], state["square"], state["point"]
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a.flatten(), b.flatten())

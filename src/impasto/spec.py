@@ -1,0 +1,188 @@
+"""The options, in one place: command-line flags, TOML keys and the record in the picture come from here.
+
+``StyleSpec`` holds what decides the picture, ``RunOptions`` where and how it is computed, and
+``OutputOptions`` what is written. Values come from default < preset < TOML file < flag.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from impasto.errors import OptionError, did_you_mean
+
+__all__ = ["MIN_SIDE", "OutputOptions", "RunOptions", "StyleSpec", "build", "output_size"]
+
+MIN_SIDE = 16
+"""The shortest side a picture can have, in pixels: one position of relu5_1."""
+
+MAX_SIDE = 65_500
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def parse_size(value: Any) -> Any:
+    """Accept 512, "512", "640x480" and "original"; return the text form."""
+    text = str(value).strip().lower()
+    if text == "original":
+        return text
+    if not re.fullmatch(r"\d{1,6}(x\d{1,6})?", text):
+        raise ValueError("expected the long side in pixels (512), WIDTHxHEIGHT (640x480) or 'original'")
+    sides = [int(side) for side in text.split("x")]
+    if min(sides) < MIN_SIDE or max(sides) > MAX_SIDE:
+        raise ValueError(f"each side has to be from {MIN_SIDE} to {MAX_SIDE} pixels")
+    return "x".join(map(str, sides))
+
+
+def parse_layers(value: Any) -> Any:
+    """Accept {"relu4_2": 1}, ["relu4_2"] and "relu3_1,relu4_2=0.5"; return layer -> weight."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, Mapping):
+        layers = dict(value)
+    else:
+        layers = {}
+        for part in value:
+            name, _, weight = str(part).partition("=")
+            layers[name.strip()] = weight.strip() or 1.0
+    if not layers:
+        raise ValueError("expected at least one layer, such as relu4_2")
+    return layers
+
+
+def parse_list(value: Any) -> Any:
+    """Accept [2, 3] and "2,3"."""
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[str, BeforeValidator(parse_size)]
+Layers = Annotated[dict[str, Weight], BeforeValidator(parse_layers)]
+Factors = Annotated[tuple[Annotated[float, Field(ge=0, le=1000)], ...], BeforeValidator(parse_list)]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class StyleSpec(_Options):
+    """Everything that decides what the finished picture looks like."""
+
+    size: Size = Field("512", description="Long side in pixels, WIDTHxHEIGHT (crops to fill), or 'original'.")
+    strength: float = Field(
+        0.5, ge=0, le=1, allow_inf_nan=False, description="How far to go from the photo (0) to the style (1)."
+    )
+    content_weight: Weight = Field(1.0, description="Weight of the photo's deep features.")
+    style_weight: Weight = Field(10.0, description="Weight of the painting's Gram matrices.")
+    tv_weight: Weight = Field(0.1, description="Weight of smoothness (total variation).")
+    style_scale: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        allow_inf_nan=False,
+        description="Long side of the painting as it is read, in long sides of the result.",
+    )
+    content_layers: Layers = Field(
+        {"relu4_2": 1.0}, description="Layers that hold the content; weights as relu3_1=0.5,relu4_2."
+    )
+    style_layers: Layers = Field(
+        {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
+        description="Layers that hold the style; weights as relu1_1=2,relu3_1.",
+    )
+    init: str = Field(
+        "content", min_length=1, description="Where to start: content, style, noise, or the path of a picture."
+    )
+    optimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="The solver.")
+    history: int = Field(20, ge=1, le=1000, description="Steps that L-BFGS remembers.")
+    learning_rate: float = Field(
+        0.02, gt=0, le=1, allow_inf_nan=False, description="Step of Adam, in units of the range [0, 1]."
+    )
+    pooling: Literal["max", "average"] = Field("max", description="How the network pools.")
+    padding: Literal["replicate", "reflect", "zeros"] = Field(
+        "replicate", description="What the network sees beyond the border."
+    )
+    normalization: Literal["relative", "classic"] = Field(
+        "relative", description="Terms relative to their targets, or as neural-style-pt scales them."
+    )
+    num_iterations: int = Field(50, ge=1, le=1_000_000, description="Evaluations at the full size.")
+    coarse_iterations: Factors = Field(
+        (2.0, 3.0, 4.0),
+        description="Evaluations at half, quarter, ... size, as multiples of those at the full size; 0 for none.",
+    )
+    network: str = Field("auto", description="The network that looks: auto or vgg19.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Decides the noise of --init noise.")
+
+
+class RunOptions(_Options):
+    """Where and how the picture is computed."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+    precision: Literal["auto", "fp32"] = Field(
+        "auto", description="fp32, or auto: bf16 convolutions where the hardware has them natively."
+    )
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; all cores unless given.")
+
+
+class OutputOptions(_Options):
+    """What is written."""
+
+    save_every: int | None = Field(
+        None, ge=1, description="Also save the picture after every N evaluations, as NAME_0001.png and so on."
+    )
+
+
+def output_size(spec: StyleSpec, content: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) in pixels of the result for a photo of (height, width) ``content``.
+
+    Raises OptionError if the shorter side would be under ``MIN_SIDE`` pixels.
+    """
+    height, width = content
+    if "x" in spec.size:
+        wanted_width, wanted_height = map(int, spec.size.split("x"))
+        return wanted_height, wanted_width
+    long_side = max(content) if spec.size == "original" else int(spec.size)
+    size = scaled_to_long_side(content, long_side)
+    if min(size) < MIN_SIDE:
+        needed = math.ceil(MIN_SIDE * max(content) / min(content))
+        raise OptionError(
+            f"A photo of {width} x {height} pixels would become {size[1]} x {size[0]}; the short side has to"
+            f" have {MIN_SIDE} pixels at least. Use --size {needed} or more, or crop the photo."
+        )
+    return size
+
+
+def scaled_to_long_side(size: tuple[int, int], long_side: float) -> tuple[int, int]:
+    """Scale (height, width) so that the longer one is ``long_side``; rounded, at least 1 pixel."""
+    factor = long_side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def build(model: type[Record], values: Mapping[str, Any]) -> Record:
+    """Make ``model`` out of ``values``; raise OptionError that names the option, the value and the choices."""
+    unknown = [key for key in values if key not in model.model_fields]
+    if unknown:
+        raise OptionError(
+            f"There is no option '{unknown[0]}'.{did_you_mean(unknown[0], model.model_fields)}"
+            f" Options are {', '.join(model.model_fields)}."
+        )
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise OptionError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """One sentence for the first thing wrong."""
+    first = error.errors()[0]
+    flag = "--" + str(first["loc"][0]).replace("_", "-")
+    found = first["input"]
+    if first["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return f"{flag} is '{found}'.{did_you_mean(str(found), choices)} Choose from {', '.join(choices)}."
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{flag} is '{found}': expected {message.removeprefix('expected ')}."
