@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.errors import OptionError
 from impasto.features import Extractor
 from impasto.losses import PIXELS, ContentLoss, Loss, StyleLoss, TotalVariationLoss
 from impasto.moments import moments
-from impasto.spec import StyleSpec
+from impasto.spec import MIN_SIDE, StyleSpec
 
 __all__ = ["Evaluate", "Evaluation", "Objective", "Term", "bounded", "style_transfer_objective"]
 
@@ -37,11 +39,12 @@ Evaluate: TypeAlias = Callable[[Tensor], Evaluation]
 
 @dataclass(frozen=True)
 class Term:
-    """One named loss and its weight."""
+    """One named loss and its weight; ``octave`` 1 looks at the picture at half its size, 2 at a quarter, and so on."""
 
     name: str
     weight: float
     loss: Loss
+    octave: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,44 +56,82 @@ class Objective:
 
     def __call__(self, pixels: Tensor) -> Evaluation:
         """Evaluate at 1 x 3 x H x W, sRGB in [0, 1]."""
+        weighted: dict[str, Tensor] = {}
         with torch.enable_grad():
             pixels = pixels.detach().requires_grad_()
-            seen = self.extractor(pixels, {layer for term in self.terms for layer in term.loss.layers})
-            seen[PIXELS] = pixels
-            weighted = {term.name: term.weight * term.loss.value(term.loss.summarize(seen)) for term in self.terms}
+            for octave, terms in self._by_octave():
+                picture = reduced(pixels, octave)
+                seen = self.extractor(picture, {layer for term in terms for layer in term.loss.layers})
+                seen[PIXELS] = picture
+                for term in terms:
+                    weighted[term.name] = term.weight * term.loss.value(term.loss.summarize(seen))
             loss = torch.stack([value.to(pixels.dtype) for value in weighted.values()]).sum()
             (gradient,) = torch.autograd.grad(loss, pixels)
         return Evaluation(loss.detach(), gradient, {name: value.detach() for name, value in weighted.items()})
+
+    def _by_octave(self) -> list[tuple[int, list[Term]]]:
+        octaves = sorted({term.octave for term in self.terms})
+        return [(octave, [term for term in self.terms if term.octave == octave]) for octave in octaves]
+
+
+def reduced(image: Tensor, octave: int) -> Tensor:
+    """Halve the sides of B x 3 x H x W ``octave`` times by means of 2 x 2 pixels, which add over tiles."""
+    return F.avg_pool2d(image, 2**octave) if octave else image
 
 
 def style_transfer_objective(extractor: Extractor, content: Tensor, style: Tensor, spec: StyleSpec) -> Objective:
     """Look once at the content and keep its deep features; look once at the style and keep its moments.
 
     ``content`` and ``style`` are 1 x 3 x H x W, sRGB in [0, 1], at the sizes at which they are to be compared. The dial
-    ``spec.strength`` multiplies the two weights: by 1 and 1 at 0.5, by 0 and 8 at 1, as (1 - s)³ and s³ between.
+    ``spec.strength`` multiplies the two weights: by 1 and 1 at 0.5, by 0 and 2.8 at 1, in proportion to (1 - s)^1.5 and
+    s^1.5.
+
+    Departure from the paper: both terms are averaged over ``spec.octaves`` sizes of the same picture. One size sees
+    structures of up to some 100 pixels only, so that a larger picture would keep less of the photo's composition and
+    of the painting's larger forms at the same strength.
     """
-    with torch.no_grad():
-        content_seen = extractor(content, spec.content_layers)
-        style_seen = extractor(style, spec.style_layers)
-    relative = spec.normalization == "relative"
-    to_content = ContentLoss.relative if relative else ContentLoss.mean_squared
-    to_style = StyleLoss.relative if relative else StyleLoss.mean_squared
-    content_weight = spec.content_weight * (2 * (1 - spec.strength)) ** 3
-    style_weight = spec.style_weight * (2 * spec.strength) ** 3
-    # A relative term is an average over layers; neural-style-pt adds the layers up.
-    content_sum = sum(spec.content_layers.values()) if relative else 1.0
-    style_sum = sum(spec.style_layers.values()) if relative else 1.0
-    smoothness = TotalVariationLoss(2, content.numel()) if relative else TotalVariationLoss(1, 1 / 255)
+    count = number_of_octaves(content, style, spec)
     terms = [
-        Term(f"content {layer}", content_weight * weight / content_sum, to_content(layer, content_seen[layer]))
-        for layer, weight in spec.content_layers.items()
+        term for octave in range(count) for term in _octave_terms(extractor, content, style, spec, octave, 1 / count)
     ]
-    terms += [
-        Term(f"style {layer}", style_weight * weight / style_sum, to_style(layer, moments(style_seen[layer])))
-        for layer, weight in spec.style_layers.items()
-    ]
-    terms.append(Term("smoothness", spec.tv_weight, smoothness))
+    terms.append(Term("smoothness", spec.tv_weight, _smoothness(content, spec)))
     return Objective(extractor, tuple(term for term in terms if term.weight > 0))
+
+
+def number_of_octaves(content: Tensor, style: Tensor, spec: StyleSpec) -> int:
+    """How many of ``spec.octaves`` leave both pictures ``MIN_SIDE`` pixels."""
+    side = min(*content.shape[-2:], *style.shape[-2:])
+    return next(count for count in range(spec.octaves, 0, -1) if side >= MIN_SIDE * 2 ** (count - 1) or count == 1)
+
+
+def _octave_terms(
+    extractor: Extractor, content: Tensor, style: Tensor, spec: StyleSpec, octave: int, share: float
+) -> Iterator[Term]:
+    """The content and style terms at one size, weighted by the dial and ``share``."""
+    with torch.no_grad():
+        content_seen = extractor(reduced(content, octave), spec.content_layers)
+        style_seen = extractor(reduced(style, octave), spec.style_layers)
+    is_relative = spec.normalization == "relative"
+    to_content = ContentLoss.relative if is_relative else ContentLoss.mean_squared
+    to_style = StyleLoss.relative if is_relative else StyleLoss.mean_squared
+    # A relative term is an average over layers; neural-style-pt adds the layers up.
+    content_sum = sum(spec.content_layers.values()) if is_relative else 1.0
+    style_sum = sum(spec.style_layers.values()) if is_relative else 1.0
+    content_weight = share * spec.content_weight * (2 * (1 - spec.strength)) ** 1.5 / max(content_sum, 1e-12)
+    style_weight = share * spec.style_weight * (2 * spec.strength) ** 1.5 / max(style_sum, 1e-12)
+    suffix = f" /{2**octave}" if octave else ""
+    for layer, weight in spec.content_layers.items():
+        loss = to_content(layer, content_seen[layer])
+        yield Term(f"content {layer}{suffix}", content_weight * weight, loss, octave)
+    for layer, weight in spec.style_layers.items():
+        target = moments(style_seen[layer])
+        yield Term(f"style {layer}{suffix}", style_weight * weight, to_style(layer, target), octave)
+
+
+def _smoothness(content: Tensor, spec: StyleSpec) -> TotalVariationLoss:
+    if spec.normalization == "relative":
+        return TotalVariationLoss(power=2, scale=content.numel())
+    return TotalVariationLoss(power=1, scale=1 / 255)
 
 
 def bounded(evaluate: Evaluate) -> Evaluate:

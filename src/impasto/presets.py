@@ -21,6 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "tv_weight": 1e-3,
         "normalization": "classic",
         "padding": "zeros",
+        "octaves": 1,
         "coarse_iterations": (),
         "num_iterations": 1000,
         "history": 100,

@@ -38,8 +38,8 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
     if min(levels[0].style_size) < MIN_SIDE:
         height, width = levels[0].style_size
         raise InputError(
-            f"The painting would be read at {width} x {height} pixels, and its short side has to have {MIN_SIDE} at least:"
-            " use a larger --style-scale or --size, or crop it to be less narrow."
+            f"The painting would be read at {width} x {height} pixels, and its short side has to have {MIN_SIDE}"
+            " at least: use a larger --style-scale or --size, or crop it to be less narrow."
         )
     for depth, factor in enumerate(spec.coarse_iterations, start=1):
         level = _level(size, style, spec, 0.5**depth, round(factor * spec.num_iterations))

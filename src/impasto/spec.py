@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from impasto.errors import OptionError, did_you_mean
 
@@ -21,6 +22,7 @@ MIN_SIDE = 16
 """The shortest side a picture can have, in pixels: one position of relu5_1."""
 
 MAX_SIDE = 65_500
+MAX_SEED = 2**63 - 1
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -43,14 +45,18 @@ def parse_layers(value: Any) -> Any:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, Mapping):
-        layers = dict(value)
-    else:
-        layers = {}
-        for part in value:
-            name, _, weight = str(part).partition("=")
-            layers[name.strip()] = weight.strip() or 1.0
-    if not layers:
-        raise ValueError("expected at least one layer, such as relu4_2")
+        return dict(value)
+    layers: dict[str, Any] = {}
+    for part in value if isinstance(value, list | tuple) else ():
+        name, _, weight = str(part).partition("=")
+        layers[name.strip()] = weight.strip() or 1.0
+    return layers
+
+
+def check_layers(layers: dict[str, float]) -> dict[str, float]:
+    """Raise ValueError unless there is a layer that counts."""
+    if not any(layers.values()):
+        raise ValueError("expected at least one layer, such as relu4_2, with a weight above 0")
     return layers
 
 
@@ -62,7 +68,7 @@ def parse_list(value: Any) -> Any:
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[str, BeforeValidator(parse_size)]
-Layers = Annotated[dict[str, Weight], BeforeValidator(parse_layers)]
+Layers = Annotated[dict[str, Weight], BeforeValidator(parse_layers), AfterValidator(check_layers)]
 Factors = Annotated[tuple[Annotated[float, Field(ge=0, le=1000)], ...], BeforeValidator(parse_list)]
 
 
@@ -78,7 +84,7 @@ class StyleSpec(_Options):
         0.5, ge=0, le=1, allow_inf_nan=False, description="How far to go from the photo (0) to the style (1)."
     )
     content_weight: Weight = Field(1.0, description="Weight of the photo's deep features.")
-    style_weight: Weight = Field(10.0, description="Weight of the painting's Gram matrices.")
+    style_weight: Weight = Field(3.0, description="Weight of the painting's Gram matrices.")
     tv_weight: Weight = Field(0.1, description="Weight of smoothness (total variation).")
     style_scale: float = Field(
         1.0,
@@ -109,13 +115,16 @@ class StyleSpec(_Options):
     normalization: Literal["relative", "classic"] = Field(
         "relative", description="Terms relative to their targets, or as neural-style-pt scales them."
     )
+    octaves: int = Field(
+        3, ge=1, le=6, description="Sizes at which each picture is compared: itself, its half, its quarter, ..."
+    )
     num_iterations: int = Field(50, ge=1, le=1_000_000, description="Evaluations at the full size.")
     coarse_iterations: Factors = Field(
         (2.0, 3.0, 4.0),
         description="Evaluations at half, quarter, ... size, as multiples of those at the full size; 0 for none.",
     )
     network: str = Field("auto", description="The network that looks: auto or vgg19.")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="Decides the noise of --init noise.")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides the noise of --init noise.")
 
 
 class RunOptions(_Options):
@@ -173,16 +182,59 @@ def build(model: type[Record], values: Mapping[str, Any]) -> Record:
     try:
         return model(**values)
     except ValidationError as error:
-        raise OptionError(_explain(error)) from None
+        raise OptionError(_explain(error, model)) from None
 
 
-def _explain(error: ValidationError) -> str:
+def expected(field: FieldInfo) -> str:
+    """Say which values ``field`` takes, such as "a number from 0 to 1"; "" where its parser says it better."""
+    if choices := _choices(field.annotation):
+        return f"{', '.join(choices[:-1])} or {choices[-1]}"
+    kinds = {int: "a whole number", float: "a number"}
+    kind = next((kinds[kind] for kind in (field.annotation, *get_args(field.annotation)) if kind in kinds), "")
+    bounds = {name: getattr(item, name) for item in field.metadata for name in BOUNDS if hasattr(item, name)}
+    return kind and kind + _range(bounds)
+
+
+BOUNDS = ("ge", "gt", "le")
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _range(bounds: Mapping[str, float]) -> str:
+    """ " from 0 to 1", ", 1 or more", " above 0, up to 1" or "": what the bounds of a field allow."""
+    low, above, high = (_plain(bounds[name]) if name in bounds else "" for name in BOUNDS)
+    if low:
+        return f" from {low} to {high}" if high else f", {low} or more"
+    lower, upper = f" above {above}" if above else "", f" up to {high}" if high else ""
+    return f"{lower},{upper}" if lower and upper else lower + upper
+
+
+def _plain(bound: float) -> str:
+    if bound == MAX_SEED:
+        return "2^63 - 1"
+    return f"{int(bound) if bound == int(bound) else bound:,}"
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     """One sentence for the first thing wrong."""
     first = error.errors()[0]
-    flag = "--" + str(first["loc"][0]).replace("_", "-")
-    found = first["input"]
-    if first["type"] == "literal_error":
-        choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        return f"{flag} is '{found}'.{did_you_mean(str(found), choices)} Choose from {', '.join(choices)}."
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{flag} is '{found}': expected {message.removeprefix('expected ')}."
+    name, *inside = first["loc"]
+    field = model.model_fields[str(name)]
+    found = f"--{str(name).replace('_', '-')} is '{_short(first['input'])}'"
+    if choices := _choices(field.annotation):
+        return f"{found}.{did_you_mean(str(first['input']), choices)} Choose from {', '.join(choices)}."
+    if first["type"] == "value_error":  # from one of the parsers above
+        return f"{found}: {first['ctx']['error']}."
+    if inside:
+        where = f"--{str(name).replace('_', '-')} has '{_short(first['input'])}'"
+        at = f" for {inside[0]}" if isinstance(inside[0], str) else ""
+        return f"{where}{at}: expected a number{_range(first.get('ctx', {}))}."
+    kind = expected(field)
+    return f"{found}: expected {kind}." if kind else f"{found}. {field.description}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -55,18 +55,22 @@ class Transfer:
 
     def steps(self) -> Iterator[Step]:
         """Optimize coarse to fine, yielding every evaluation; each size starts from the best of the one before."""
-        pixels = self.init
+        previous = self.init
         for level in self.levels:
             log.debug("%d x %d, %d evaluations", level.size[1], level.size[0], level.iterations)
             with using_threads(self.machine.threads):
                 evaluate = self._guarded(bounded(self.objective(level)))
-            start = resize(pixels, level.size).to(self.machine.device)
+            start = self.starting_point(level, previous)
             best: Step | None = None
             for step in optimize(start, evaluate, self._solver(), level.iterations):
                 yield step
                 best = step.better_than(best)
             if best is not None:
-                pixels = best.image
+                previous = best.image
+
+    def starting_point(self, level: Level, previous: Tensor | None = None) -> Tensor:
+        """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its size."""
+        return resize(self.init if previous is None else previous, level.size).to(self.machine.device)
 
     def _solver(self) -> Solver:
         if self.spec.optimizer == "adam":

@@ -9,19 +9,15 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from impasto.errors import InputError
+from impasto.image.files import MAX_PIXELS, check_path, opened
 
 __all__ = ["MAX_PIXELS", "ImageLike", "read_image"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor"
-
-MAX_PIXELS = 200_000_000
-"""Pictures above this are refused from their header, before their pixels are decoded."""
-
-FORMATS = ("JPEG", "PNG")
 
 
 def read_image(source: ImageLike) -> Tensor:
@@ -47,54 +43,9 @@ def read_image(source: ImageLike) -> Tensor:
     raise InputError(f"A picture cannot be made of {type(source).__name__}: give a path, bytes, PIL, numpy or torch.")
 
 
-def check_path(path: Path) -> None:
-    """Raise InputError unless ``path`` is a file with something in it that can be read."""
-    if not path.exists():
-        raise InputError(f"There is no file '{path}'. Check the path{_nearby(path)}.")
-    if path.is_dir():
-        raise InputError(f"'{path}' is a folder; give a picture in it.")
-    if not path.is_file():
-        raise InputError(f"'{path}' is not a regular file; give a JPEG or PNG file.")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"'{path}' may not be read: ask for permission to read it.")
-    if path.stat().st_size == 0:
-        raise InputError(f"'{path}' is empty: copy or download it again.")
-
-
-def _nearby(path: Path) -> str:
-    from impasto.errors import did_you_mean
-
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        return f"; there is no folder '{path.parent}' either" if not path.parent.exists() else ""
-    hint = did_you_mean(path.name, names)
-    return f".{hint}".removesuffix(".") if hint else ""
-
-
 def _from_file(file: Path | io.BytesIO, name: str) -> Tensor:
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            _check_pixels(image.size, name)
-            return _from_pil(image)
-    except UnidentifiedImageError:
-        raise InputError(f"{name} is not a JPEG or PNG picture: convert it to one of these first.") from None
-    except Image.DecompressionBombError:
-        raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: reduce it first.") from None
-    except MemoryError:
-        raise InputError(f"{name} does not fit into memory: reduce it first.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name} is damaged ({error}): copy or download it again.") from None
-
-
-def _check_pixels(size: tuple[int, int], name: str) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} allowed: reduce it first."
-        )
+    with opened(file, name) as image:
+        return _from_pil(image)
 
 
 def _from_pil(image: Image.Image) -> Tensor:

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from impasto.errors import OutputError, did_you_mean
+from impasto.errors import OutputError
+from impasto.image.files import EXTENSIONS, check_output, format_of
 
 __all__ = ["EXTENSIONS", "check_output", "encode", "to_pil", "write_image"]
 
-EXTENSIONS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 JPEG_QUALITY = 95
 
 
@@ -32,37 +32,6 @@ def encode(image: Tensor, format: str) -> bytes:
     options = {"quality": JPEG_QUALITY, "subsampling": 0} if format == "JPEG" else {}
     to_pil(image).save(buffer, format, **options)
     return buffer.getvalue()
-
-
-def check_output(path: Path, *, overwrite: bool = False, needed: int = 0) -> None:
-    """Raise OutputError unless ``needed`` bytes can be written to ``path``, which may exist only to be replaced."""
-    format_of(path)
-    folder = path.parent
-    if not folder.is_dir():
-        raise OutputError(f"There is no folder '{folder}' for the result: create it, or choose another -o.")
-    if path.is_dir():
-        raise OutputError(f"'{path}' is a folder: give -o the name of a file.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"'{path}' exists already: add -y to replace it, or choose another -o.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"Nothing may be written to the folder '{folder}': choose another -o.")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(f"'{path}' is protected against writing: choose another -o.")
-    free = _free_bytes(folder)
-    if free < needed:
-        raise OutputError(
-            f"The disk of '{folder}' has {free / 1e6:.1f} MB left, and the result may take {needed / 1e6:.1f} MB:"
-            " make room, or choose another -o."
-        )
-
-
-def format_of(path: Path) -> str:
-    """Return "PNG" or "JPEG" by the extension; raise OutputError naming the extensions that can be written."""
-    extension = path.suffix.lower()
-    if extension in EXTENSIONS:
-        return EXTENSIONS[extension]
-    found = f"the extension '{path.suffix}'" if path.suffix else "no extension"
-    raise OutputError(f"'{path}' has {found}.{did_you_mean(extension, EXTENSIONS)} Use one of {', '.join(EXTENSIONS)}.")
 
 
 def write_image(image: Tensor, path: Path, *, overwrite: bool = False) -> None:
@@ -113,9 +82,3 @@ def _default_mode() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
-
-
-def _free_bytes(folder: Path) -> int:
-    import shutil
-
-    return shutil.disk_usage(folder).free

@@ -1,0 +1,130 @@
+"""``impasto``, also ``python -m impasto``: the commands, and what users see when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from impasto import __version__
+from impasto.cli import demo, doctor, stylize, weights
+from impasto.cli.interrupt import EXIT_INTERRUPTED
+from impasto.errors import ImpastoError
+
+__all__ = ["app", "main", "run"]
+
+EXAMPLES = """Examples:
+
+impasto demo
+
+impasto stylize photo.jpg painting.jpg
+
+impasto stylize --help
+
+impasto doctor
+"""
+
+app = typer.Typer(
+    name="impasto",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("stylize", epilog=stylize.EXAMPLES)(stylize.stylize)
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.add_typer(weights.app, name="weights")
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"impasto {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True, epilog=EXAMPLES)
+def impasto(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Neural style transfer: a photo and a painting in, the photo as that hand would have painted it out.
+
+    Start with [bold]impasto demo[/bold]; [bold]impasto doctor[/bold] says what is missing.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> NoReturn:
+    """Run the command line of this process, and end it."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; whatever goes wrong ends in a sentence on stderr."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # PyTorch's remarks on the hardware are not for users
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            code = typer.main.get_command(app).main(list(arguments), prog_name="impasto", standalone_mode=False)
+            sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except ImpastoError as error:
+        return _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        return _fail(_usage_message(error, arguments), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted.", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        return 1
+    except Exception as error:
+        return _fail_unexpectedly(error, arguments)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"impasto: {message}", err=True)
+    return code
+
+
+def _usage_message(error: typer.TyperException, arguments: Sequence[str]) -> str:
+    """The message of a wrong command line, with the nearest names and where to read on."""
+    message = error.format_message().partition(" (Possible options:")[0]
+    message = message.removesuffix(".") if message.endswith("?.") else message.removesuffix(".") + "."
+    possible = getattr(error, "possibilities", None)
+    if possible:
+        message += f" Did you mean '{possible[0]}'?"
+    if message.startswith("Got unexpected extra argument") and "stylize" in arguments:
+        message += " The output goes after -o."
+    if message.startswith("No such command") and "Did you mean" not in message and arguments[1:]:
+        message += f" Did you mean 'impasto stylize {' '.join(arguments[:2])}'?"
+    context = getattr(error, "ctx", None)
+    return f"{message} See '{context.command_path if context else 'impasto'} --help'."
+
+
+def _fail_unexpectedly(error: Exception, arguments: Sequence[str]) -> int:
+    if _is_out_of_memory(error):
+        return _fail("The memory does not suffice for this picture: use a smaller --size.", 1)
+    if os.environ.get("IMPASTO_DEBUG") or any(re.fullmatch(r"-[a-z]*v[a-z]*|--verbose", word) for word in arguments):
+        traceback.print_exception(error)
+        how = "Please report it with the above."
+    else:
+        how = "Please report it with what IMPASTO_DEBUG=1 in the environment, or -v, prints."
+    return _fail(f"This is a bug in impasto: {type(error).__name__}: {error}. {how}", 1)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch raises RuntimeError with these words on CPU, CUDA, MPS and Windows."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )

@@ -1,0 +1,107 @@
+"""A command line in this process, on a network so narrow that a run takes a tenth of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import impasto.stylize
+from impasto.cli.app import run
+from impasto.networks import NETWORKS, Network
+
+TINY = Network(
+    name="vgg19",
+    blocks=((4, 4), (8, 8), (8, 8, 8, 8), (8, 8, 8, 8), (8, 8, 8, 8)),
+    channel_order="BGR",
+    scale=255.0,
+    mean=(103.939, 116.779, 123.68),
+    deviation=(1.0, 1.0, 1.0),
+    source="https://example.org/tiny.h5",
+    md5="",
+    licence="none",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Outcome]
+
+
+def write_weights(cache: Path) -> None:
+    """Keep seeded random weights of the narrow network in a cache folder."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {
+        name: torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5 if len(shape) == 4 else torch.zeros(shape)
+        for name, shape in TINY.tensor_shapes.items()
+    }
+    (cache / "weights").mkdir(parents=True)
+    save_file(weights, cache / "weights" / "vgg19.safetensors")
+
+
+def write_picture(path: Path, size: tuple[int, int], *, horizontal: bool = False) -> Path:
+    """Draw a gradient of (width, height) ``size``."""
+    width, height = size
+    gradient = Image.linear_gradient("L").rotate(90 if horizontal else 0).resize((width, height))
+    Image.merge("RGB", (gradient, gradient.rotate(180), gradient)).save(path)
+    return path
+
+
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with photo.jpg (64 x 48) and painting.png (60 x 60), and an empty cache."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    write_picture(folder / "photo.jpg", (64, 48))
+    write_picture(folder / "painting.png", (60, 60), horizontal=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    for name in ("IMPASTO_WEIGHTS_DIR", "IMPASTO_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(NETWORKS, "vgg19", TINY)
+    monkeypatch.setattr(impasto.stylize, "VGG19", TINY)
+    return folder
+
+
+@pytest.fixture
+def folder(no_weights: Path, tmp_path: Path) -> Path:
+    """The same, with weights in the cache."""
+    write_weights(tmp_path / "cache")
+    return no_weights
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run a command line in this process; small and short unless told otherwise."""
+
+    def call(*arguments: str) -> Outcome:
+        capsys.readouterr()
+        code = run(arguments)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def stylize(cli: Cli, folder: Path) -> Cli:
+    """Stylize photo.jpg, 32 pixels wide with 3 evaluations, one size, in fp32."""
+
+    def call(*arguments: str) -> Outcome:
+        short = ("--size", "32", "--num-iterations", "3", "--coarse-iterations", "0", "--precision", "fp32")
+        return cli("stylize", "photo.jpg", "painting.png", *short, *arguments)
+
+    return call

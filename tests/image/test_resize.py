@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+from impasto.image.resize import crop_to_aspect, resize
+
+sides = st.integers(1, 200)
+extreme = st.sampled_from([(1, 1), (1, 300), (300, 1), (2, 299), (17, 16)])
+sizes = st.tuples(sides, sides) | extreme
+
+
+@given(sizes, sizes)
+def test_any_size_becomes_any_other_without_leaving_the_range(old: tuple[int, int], new: tuple[int, int]) -> None:
+    image = torch.rand(1, 3, *old, generator=torch.Generator().manual_seed(0)).round()  # black and white overshoot most
+    resized = resize(image, new)
+    assert resized.shape == (1, 3, *new)
+    assert bool(((resized >= 0) & (resized <= 1)).all())
+
+
+def test_a_picture_of_the_right_size_is_returned_as_it_is(photo: Tensor) -> None:
+    assert resize(photo, (36, 48)) is photo
+
+
+def test_the_input_is_left_as_it_is(photo: Tensor) -> None:
+    before = photo.clone()
+    resize(photo, (20, 20)).zero_()
+    assert torch.equal(photo, before)
+
+
+@pytest.mark.parametrize("size", [(18, 24), (72, 96), (5, 90)])
+def test_the_filter_is_that_of_pillow_without_rounding_to_bytes(photo: Tensor, size: tuple[int, int]) -> None:
+    array = (photo[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    reference = np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.LANCZOS)).astype(float)
+    ours = resize(photo, size)[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(ours - reference).max() <= 1.5
+    assert not np.array_equal(ours, ours.round())
+
+
+@pytest.mark.parametrize("size", [(7, 5), (80, 90), (1, 1)])
+def test_a_flat_color_stays(size: tuple[int, int]) -> None:
+    color = torch.tensor([0.1, 0.5, 1.0]).view(1, 3, 1, 1)
+    torch.testing.assert_close(resize(color.expand(1, 3, 20, 30), size), color.expand(1, 3, *size))
+
+
+def test_height_comes_before_width_and_channels_keep_their_place() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    image[:, 1, :4] = 1  # green above
+    resized = resize(image, (4, 12))
+    assert resized[0, 1, 0].min() > 0.9
+    assert resized[0, 1, 3].max() < 0.1
+    assert resized[0, [0, 2]].abs().max() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_type_stays(picture: Callable[..., Tensor], dtype: torch.dtype) -> None:
+    assert resize(picture(20, 30).to(dtype), (10, 15)).dtype == dtype
+
+
+@given(sizes, sizes)
+def test_a_crop_is_the_largest_of_its_proportions_cut_from_the_middle(
+    old: tuple[int, int], new: tuple[int, int]
+) -> None:
+    rows = torch.arange(old[0]).view(1, 1, -1, 1).expand(1, 3, *old)
+    columns = torch.arange(old[1]).view(1, 1, 1, -1).expand(1, 3, *old)
+    cropped = crop_to_aspect(rows, new)
+    height, width = cropped.shape[-2:]
+    assert height == old[0] or width == old[1]
+    scale = min(old[0] / new[0], old[1] / new[1])
+    assert height == pytest.approx(max(1, new[0] * scale), abs=0.5 + 1e-9)
+    assert width == pytest.approx(max(1, new[1] * scale), abs=0.5 + 1e-9)
+    for positions, length in ((cropped, old[0]), (crop_to_aspect(columns, new), old[1])):
+        before, after = int(positions.min()), length - 1 - int(positions.max())
+        assert abs(before - after) <= 1
+
+
+def test_the_same_proportions_crop_nothing(photo: Tensor) -> None:
+    assert torch.equal(crop_to_aspect(photo, (360, 480)), photo)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from impasto.moments import Moments, moments
+
+shapes = st.tuples(st.integers(1, 7), st.integers(1, 12), st.integers(1, 12))
+
+
+def random_features(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, *shape, generator=generator, dtype=torch.float64).relu().to(dtype)
+
+
+def assert_same(one: Moments, other: Moments) -> None:
+    assert one.count == pytest.approx(other.count)
+    torch.testing.assert_close(one.sum, other.sum)
+    torch.testing.assert_close(one.second, other.second)
+
+
+@given(shapes)
+def test_the_gram_matrix_is_an_einsum_over_positions(shape: tuple[int, int, int]) -> None:
+    features = random_features(*shape)
+    expected = torch.einsum("bihw,bjhw->ij", features, features) / (shape[1] * shape[2])
+    torch.testing.assert_close(moments(features).gram, expected)
+
+
+@given(shapes, st.data())
+def test_two_parts_merge_into_the_whole(shape: tuple[int, int, int], data: st.DataObject) -> None:
+    features = random_features(*shape)
+    axis = data.draw(st.sampled_from([2, 3]))
+    cut = data.draw(st.integers(0, features.shape[axis]))
+    first, second = features.split([cut, features.shape[axis] - cut], dim=axis)
+    assert_same(moments(first) + moments(second), moments(features))
+
+
+def test_merging_is_commutative_and_associative() -> None:
+    a, b, c = (moments(random_features(4, 3, 5, seed=seed)) for seed in range(3))
+    assert_same(a + b, b + a)
+    assert_same((a + b) + c, a + (b + c))
+
+
+def test_counting_twice_is_adding_to_itself() -> None:
+    one = moments(random_features(4, 3, 5))
+    assert_same(2 * one, one + one)
+    assert_same(one * 2, 2 * one)
+
+
+def test_counting_more_often_leaves_the_averages() -> None:
+    one = moments(random_features(4, 3, 5))
+    torch.testing.assert_close((3 * one).gram, one.gram)
+    torch.testing.assert_close((3 * one).mean, one.mean)
+
+
+def test_a_repeated_picture_has_the_gram_matrix_of_one() -> None:
+    features = random_features(4, 3, 5)
+    torch.testing.assert_close(moments(features.repeat(1, 1, 2, 3)).gram, moments(features).gram)
+
+
+@given(shapes)
+def test_mean_and_covariance_are_those_of_torch(shape: tuple[int, int, int]) -> None:
+    features = random_features(*shape)
+    seen = moments(features)
+    torch.testing.assert_close(seen.mean, features.mean(dim=(0, 2, 3)))
+    expected = torch.cov(features[0].flatten(1), correction=0).reshape(shape[0], shape[0])
+    torch.testing.assert_close(seen.covariance, expected)
+
+
+def test_the_gram_matrix_does_not_depend_on_the_memory_format() -> None:
+    features = random_features(4, 3, 5)
+    assert_same(moments(features.contiguous(memory_format=torch.channels_last)), moments(features))
+
+
+def test_the_gradient_is_right() -> None:
+    features = random_features(3, 2, 4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: (moments(x).sum, moments(x).second), features)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wide"),
+    [(torch.float64, torch.float64), (torch.float32, torch.float32), (torch.bfloat16, torch.float32)],
+)
+def test_sums_are_kept_wide(dtype: torch.dtype, wide: torch.dtype) -> None:
+    seen = moments(random_features(4, 6, 7, dtype=dtype))
+    assert (seen.sum.dtype, seen.second.dtype) == (wide, wide)
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_bfloat16_features_of_any_size_agree_with_float64(height: int, width: int) -> None:
+    features = random_features(5, height, width, dtype=torch.bfloat16)
+    exact, ours = moments(features.double()), moments(features)
+    assert ours.count == exact.count
+    torch.testing.assert_close(ours.sum.double(), exact.sum, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.second.double(), exact.second, rtol=5e-3, atol=1e-5)
+
+
+def test_bfloat16_sums_over_many_positions_do_not_saturate() -> None:
+    # A bfloat16 counter stops at 256, a float16 one overflows at 65504.
+    features = random_features(6, 300, 400, dtype=torch.bfloat16)
+    exact, ours = moments(features.double()).gram, moments(features).gram.double()
+    assert (ours - exact).norm() / exact.norm() < 2e-3
+
+
+def test_bfloat16_moments_are_differentiable() -> None:
+    features = random_features(3, 5, 5, dtype=torch.bfloat16).requires_grad_()
+    moments(features).second.sum().backward()
+    exact = features.detach().double().requires_grad_()
+    moments(exact).second.sum().backward()
+    assert features.grad is not None
+    assert exact.grad is not None
+    torch.testing.assert_close(features.grad.double(), exact.grad, rtol=0.02, atol=0.02)

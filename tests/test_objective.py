@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from impasto.errors import OptionError
+from impasto.features import Extractor
+from impasto.networks import VGG19, Network
+from impasto.objective import Evaluate, Evaluation, Objective, bounded, style_transfer_objective
+from impasto.presets import resolve_spec
+from impasto.spec import StyleSpec, build
+
+Weights = dict[str, Tensor]
+Picture = Callable[..., Tensor]
+Look = Callable[[Tensor], dict[str, Tensor]]
+
+
+def spec(**options: Any) -> StyleSpec:
+    return build(StyleSpec, options)
+
+
+def as_function(evaluate: Evaluate) -> Callable[[Tensor], Tensor]:
+    """``evaluate`` with its own gradient, as autograd wants it."""
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, pixels: Tensor) -> Tensor:
+            evaluation = evaluate(pixels)
+            context.save_for_backward(evaluation.gradient)
+            return evaluation.loss.clone()
+
+        @staticmethod
+        def backward(context: Any, *outer: Tensor) -> Tensor:
+            (gradient,) = context.saved_tensors
+            return outer[0] * gradient
+
+    return Function.apply
+
+
+@pytest.fixture
+def objective(extractor: Extractor, picture: Picture) -> Objective:
+    return style_transfer_objective(extractor, picture(16, 20, seed=1), picture(24, 18, seed=2), spec())
+
+
+@pytest.mark.parametrize("bound", [False, True])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("normalization", ["relative", "classic"])
+def test_the_gradient_of_the_whole_is_right(
+    normalization: str, pooling: str, bound: bool, tiny: Network, tiny_weights: Weights, picture: Picture
+) -> None:
+    extractor = Extractor(tiny, tiny_weights, dtype=torch.float64, pooling=pooling)  # type: ignore[arg-type]
+    options = spec(normalization=normalization, content_layers="relu3_1=0.5,relu4_2")
+    evaluate: Evaluate = style_transfer_objective(extractor, picture(16, 20, seed=1), picture(24, 18, seed=2), options)
+    start = picture(16, 20, seed=3).requires_grad_()
+    assert torch.autograd.gradcheck(as_function(bounded(evaluate) if bound else evaluate), start, fast_mode=True)
+
+
+def test_the_gradient_of_the_whole_is_right_pixel_by_pixel(objective: Objective, picture: Picture) -> None:
+    pixels, step = picture(16, 20, seed=3), 1e-6
+    gradient = objective(pixels).gradient
+    for position in [(0, 0, 0, 0), (0, 1, 15, 19), (0, 2, 7, 9), (0, 0, 3, 19), (0, 1, 8, 0)]:
+        shift = torch.zeros_like(pixels)
+        shift[position] = step
+        slope = (objective(pixels + shift).loss - objective(pixels - shift).loss) / (2 * step)
+        assert float(slope) == pytest.approx(float(gradient[position]), rel=1e-5, abs=1e-9)
+
+
+def test_the_terms_add_up_to_the_loss(objective: Objective, picture: Picture) -> None:
+    evaluation = objective(picture(16, 20, seed=3))
+    assert sum(evaluation.terms.values()) == pytest.approx(float(evaluation.loss))
+    assert all(share > 0 for share in evaluation.terms.values())
+
+
+def test_terms_are_named_by_what_they_look_at(objective: Objective, picture: Picture) -> None:
+    names = set(objective(picture(16, 20)).terms)
+    assert names == {"content relu4_2", *(f"style relu{block}_1" for block in range(1, 6)), "smoothness"}
+
+
+def test_the_photo_itself_has_no_content_error_and_the_painting_no_style_error(
+    extractor: Extractor, picture: Picture
+) -> None:
+    content, style = picture(32, 32, seed=1), picture(32, 32, seed=2)
+    evaluate = style_transfer_objective(extractor, content, style, spec())
+    assert evaluate(content).terms["content relu4_2"] == 0
+    at_style = evaluate(style).terms
+    assert all(share == 0 for name, share in at_style.items() if name.startswith("style"))
+    assert at_style["content relu4_2"] > 0
+
+
+def test_evaluating_leaves_the_pixels_without_gradient_and_graph(objective: Objective, picture: Picture) -> None:
+    pixels = picture(16, 20)
+    before = pixels.clone()
+    evaluation = objective(pixels)
+    assert pixels.grad is None
+    assert not pixels.requires_grad
+    assert torch.equal(pixels, before)
+    assert not any(tensor.requires_grad for tensor in (evaluation.loss, evaluation.gradient))
+    assert evaluation.gradient.shape == pixels.shape
+
+
+def test_evaluating_works_where_gradients_are_switched_off(objective: Objective, picture: Picture) -> None:
+    expected = objective(picture(16, 20)).gradient
+    with torch.no_grad():
+        assert torch.equal(objective(picture(16, 20)).gradient, expected)
+        assert not torch.is_grad_enabled()
+
+
+def test_evaluating_twice_gives_the_same(objective: Objective, picture: Picture) -> None:
+    first, second = objective(picture(16, 20)), objective(picture(16, 20))
+    assert torch.equal(first.gradient, second.gradient)
+    assert first.terms == second.terms
+
+
+@pytest.mark.parametrize("term", ["content", "style", "tv"])
+def test_a_term_without_weight_is_left_out(term: str, extractor: Extractor, picture: Picture) -> None:
+    evaluate = style_transfer_objective(extractor, picture(16, 16), picture(16, 16), spec(**{f"{term}_weight": 0}))
+    prefix = "smoothness" if term == "tv" else term
+    assert not [name for name in evaluate(picture(16, 16, seed=3)).terms if name.startswith(prefix)]
+
+
+@pytest.mark.parametrize("normalization", ["relative", "classic"])
+@pytest.mark.parametrize("term", ["content", "style", "tv"])
+def test_a_term_is_proportional_to_its_weight(
+    term: str, normalization: str, extractor: Extractor, picture: Picture
+) -> None:
+    def shares(weight: float) -> dict[str, float]:
+        options = spec(normalization=normalization, **{f"{term}_weight": weight})
+        evaluate = style_transfer_objective(extractor, picture(16, 16, seed=1), picture(16, 16, seed=2), options)
+        return evaluate(picture(16, 16, seed=3)).terms
+
+    prefix = "smoothness" if term == "tv" else term
+    once, thrice = shares(0.7), shares(2.1)
+    for name, share in once.items():
+        assert thrice[name] == pytest.approx(share * (3 if name.startswith(prefix) else 1))
+
+
+def test_layers_share_the_weight_in_proportion_to_theirs(extractor: Extractor, picture: Picture) -> None:
+    def style_shares(layers: str) -> dict[str, float]:
+        options = spec(style_layers=layers, style_weight=1)
+        evaluate = style_transfer_objective(extractor, picture(16, 16, seed=1), picture(16, 16, seed=2), options)
+        return {name: share for name, share in evaluate(picture(16, 16, seed=3)).terms.items() if "style" in name}
+
+    alone, mixed = style_shares("relu1_1"), style_shares("relu1_1=1,relu2_1=3")
+    assert mixed["style relu1_1"] == pytest.approx(alone["style relu1_1"] / 4)
+    assert style_shares("relu1_1=2,relu2_1=6") == pytest.approx(mixed)
+
+
+def test_the_dial_turns_from_content_to_style(extractor: Extractor, picture: Picture) -> None:
+    def shares(strength: float) -> tuple[float, float]:
+        options = spec(strength=strength)
+        evaluate = style_transfer_objective(extractor, picture(16, 16, seed=1), picture(16, 16, seed=2), options)
+        terms = evaluate(picture(16, 16, seed=3)).terms
+        content = sum(share for name, share in terms.items() if name.startswith("content"))
+        style = sum(share for name, share in terms.items() if name.startswith("style"))
+        return content, style
+
+    contents, styles = zip(*(shares(strength / 10) for strength in range(11)), strict=True)
+    assert list(contents) == sorted(set(contents), reverse=True)
+    assert list(styles) == sorted(set(styles))
+    assert contents[-1] == 0
+    assert styles[0] == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"content_weight": 0, "style_weight": 0, "tv_weight": 0},
+        {"strength": 1, "style_weight": 0, "tv_weight": 0},
+        {"content_layers": "relu4_2=0", "style_layers": "relu1_1=0", "tv_weight": 0},
+    ],
+)
+def test_options_that_leave_nothing_to_minimize_are_refused(
+    options: dict[str, Any], extractor: Extractor, picture: Picture
+) -> None:
+    with pytest.raises(OptionError):
+        style_transfer_objective(extractor, picture(16, 16), picture(16, 16), spec(**options))(picture(16, 16))
+
+
+def test_layers_of_weight_zero_are_left_out(extractor: Extractor, picture: Picture) -> None:
+    options = spec(content_layers="relu4_2=0", style_layers="relu1_1=0,relu2_1")
+    evaluate = style_transfer_objective(extractor, picture(16, 16, seed=1), picture(16, 16, seed=2), options)
+    assert set(evaluate(picture(16, 16, seed=3)).terms) == {"style relu2_1", "smoothness"}
+
+
+def test_terms_are_read_only_when_asked_for() -> None:
+    class Waiting:
+        asked = 0
+
+        def __float__(self) -> float:
+            Waiting.asked += 1
+            return 1.0
+
+    evaluation = Evaluation(torch.tensor(1.0), torch.zeros(1), {"style": Waiting()})  # type: ignore[dict-item]
+    assert Waiting.asked == 0
+    assert evaluation.terms == evaluation.terms == {"style": 1.0}
+    assert Waiting.asked == 1
+
+
+def neural_style_pt(look: Look, content: Tensor, style: Tensor, image: Tensor) -> dict[str, float]:
+    """The default losses of neural-style-pt, written down from its source."""
+    mse = nn.MSELoss()
+
+    def gram(features: Tensor) -> Tensor:
+        _, channels, height, width = features.shape
+        flat = features.view(channels, height * width)
+        return torch.mm(flat, flat.t()) / features.numel()
+
+    with torch.no_grad():
+        seen, wanted, painted = look(image), look(content), look(style)
+    losses = {"content relu4_2": float(mse(seen["relu4_2"], wanted["relu4_2"])) * 5e0}
+    for layer in ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"):
+        losses[f"style {layer}"] = float(mse(gram(seen[layer]), gram(painted[layer]))) * 1e2
+    pixels = image * 255
+    across = (pixels[..., 1:] - pixels[..., :-1]).abs().sum()
+    down = (pixels[..., 1:, :] - pixels[..., :-1, :]).abs().sum()
+    losses["smoothness"] = float(across + down) * 1e-3
+    return losses
+
+
+def assert_agreement(extractor: Extractor, look: Look, content: Tensor, style: Tensor, image: Tensor) -> None:
+    evaluation = style_transfer_objective(extractor, content, style, resolve_spec("classic"))(image)
+    expected = neural_style_pt(look, content, style, image)
+    assert evaluation.terms == pytest.approx(expected, rel=1e-4)
+    assert float(evaluation.loss) == pytest.approx(sum(expected.values()), rel=1e-4)
+
+
+def classic_extractor(network: Network, weights: Weights, dtype: torch.dtype) -> Extractor:
+    options = resolve_spec("classic")
+    return Extractor(network, weights, dtype=dtype, padding=options.padding, pooling=options.pooling)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_classic_agrees_with_neural_style_pt(
+    dtype: torch.dtype, tiny: Network, tiny_weights: Weights, plain_stack: Callable[..., Look], picture: Picture
+) -> None:
+    images = [picture(*size, seed=seed).to(dtype) for seed, size in enumerate([(40, 52), (48, 32), (40, 52)])]
+    assert_agreement(
+        classic_extractor(tiny, tiny_weights, dtype), plain_stack(tiny, tiny_weights, dtype=dtype), *images
+    )
+
+
+@pytest.mark.weights
+def test_classic_agrees_with_neural_style_pt_on_the_trained_network(
+    vgg19: Weights, plain_stack: Callable[..., Look], picture: Picture
+) -> None:
+    images = [picture(*size, seed=seed).float() for seed, size in enumerate([(64, 80), (80, 64), (64, 80)])]
+    extractor = classic_extractor(VGG19, vgg19, torch.float32)
+    assert_agreement(extractor, plain_stack(VGG19, vgg19, dtype=torch.float32), *images)
+
+
+def linear(slope: Tensor) -> Evaluate:
+    return lambda pixels: Evaluation((slope * pixels).sum(), slope.expand_as(pixels))
+
+
+def test_inside_the_range_bounding_changes_nothing(objective: Objective, picture: Picture) -> None:
+    plain, ours = objective(picture(16, 20, seed=3)), bounded(objective)(picture(16, 20, seed=3))
+    assert torch.equal(plain.gradient, ours.gradient)
+    assert torch.equal(plain.loss, ours.loss)
+    assert plain.terms == ours.terms
+
+
+@pytest.mark.parametrize(
+    ("value", "slope", "expected"),
+    [
+        (1.2, -1.0, 0.0),  # too bright, and descent would go brighter
+        (1.2, 1.0, 1.0),  # descent leads back
+        (-0.2, 1.0, 0.0),
+        (-0.2, -1.0, -1.0),
+        (1.0, -1.0, -1.0),  # the ends belong to the range
+        (0.0, 1.0, 1.0),
+    ],
+)
+def test_out_of_range_the_gradient_only_pulls_back(value: float, slope: float, expected: float) -> None:
+    evaluation = bounded(linear(torch.tensor(slope)))(torch.full((1, 3, 2, 2), value))
+    assert torch.equal(evaluation.gradient, torch.full((1, 3, 2, 2), expected))
+
+
+def test_out_of_range_the_loss_is_that_of_the_picture_as_it_is_saved(objective: Objective, picture: Picture) -> None:
+    wide = 3 * picture(16, 20, seed=3) - 1
+    evaluation = bounded(objective)(wide)
+    saved = objective(wide.clamp(0, 1))
+    assert torch.equal(evaluation.loss, saved.loss)
+    assert evaluation.terms == saved.terms
