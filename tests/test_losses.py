@@ -81,17 +81,13 @@ def test_a_relative_loss_does_not_depend_on_the_range_of_the_layer(factor: float
         lambda target: StyleLoss.relative(LAYER, moments(target)),
     ]
     for make in makers:
-        torch.testing.assert_close(
-            value(make(TARGET * factor), LAYER, seen * factor), value(make(TARGET), LAYER, seen)
-        )
+        torch.testing.assert_close(value(make(TARGET * factor), LAYER, seen * factor), value(make(TARGET), LAYER, seen))
 
 
 @pytest.mark.parametrize("kind", ["content", "style"])
 def test_a_layer_that_sees_nothing_in_the_target_gives_a_finite_loss(kind: str) -> None:
     black = torch.zeros(1, 4, 5, 6)
-    loss: Loss = (
-        ContentLoss.relative(LAYER, black) if kind == "content" else StyleLoss.relative(LAYER, moments(black))
-    )
+    loss: Loss = ContentLoss.relative(LAYER, black) if kind == "content" else StyleLoss.relative(LAYER, moments(black))
     assert value(loss, LAYER, black) == 0
     assert torch.isfinite(value(loss, LAYER, black + 0.01))
 

@@ -12,7 +12,7 @@ from impasto.features import Extractor
 from impasto.networks import VGG19, Network
 from impasto.objective import Evaluate, Evaluation, Objective, bounded, style_transfer_objective
 from impasto.presets import resolve_spec
-from impasto.spec import StyleSpec, build
+from impasto.spec import COARSEST_SIDE, StyleSpec, build
 
 Weights = dict[str, Tensor]
 Picture = Callable[..., Tensor]
@@ -67,6 +67,39 @@ def test_the_gradient_of_the_whole_is_right_pixel_by_pixel(objective: Objective,
         shift[position] = step
         slope = (objective(pixels + shift).loss - objective(pixels - shift).loss) / (2 * step)
         assert float(slope) == pytest.approx(float(gradient[position]), rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [(2 * COARSEST_SIDE, 2 * COARSEST_SIDE + 5), (4 * COARSEST_SIDE, 4 * COARSEST_SIDE)])
+def test_the_gradient_of_several_octaves_is_right(
+    size: tuple[int, int], extractor: Extractor, picture: Picture
+) -> None:
+    evaluate = style_transfer_objective(extractor, picture(*size, seed=1), picture(*size, seed=2), spec(octaves=3))
+    assert torch.autograd.gradcheck(as_function(evaluate), picture(*size, seed=3).requires_grad_(), fast_mode=True)
+
+
+def test_an_octave_is_added_where_half_the_sides_allow_it(extractor: Extractor, picture: Picture) -> None:
+    def names(height: int, width: int, octaves: int) -> set[str]:
+        images = [picture(height, width, seed=seed) for seed in range(2)]
+        return set(style_transfer_objective(extractor, *images, spec(octaves=octaves))(images[0]).terms)
+
+    enough = 2 * COARSEST_SIDE
+    assert "content relu4_2 /2" in names(enough, enough, octaves=2)
+    assert names(enough - 2, enough, octaves=3) == names(enough, enough, octaves=1)
+    assert len(names(enough, enough, octaves=3)) == 2 * len(names(enough, enough, octaves=1)) - 1
+
+
+def test_octaves_are_averaged_so_that_their_number_does_not_change_the_weights(
+    extractor: Extractor, picture: Picture
+) -> None:
+    side = 2 * COARSEST_SIDE
+    black = torch.zeros(1, 3, side, side, dtype=torch.float64)
+
+    def at_black(octaves: int) -> float:
+        options = spec(octaves=octaves, content_weight=0, tv_weight=0, style_layers="relu1_1")
+        blurred = nn.functional.interpolate(picture(4, 4), (side, side), mode="nearest")
+        return float(style_transfer_objective(extractor, black, blurred, options)(black).loss)
+
+    assert at_black(2) == pytest.approx(at_black(1), rel=0.05)
 
 
 def test_the_terms_add_up_to_the_loss(objective: Objective, picture: Picture) -> None:
@@ -170,7 +203,6 @@ def test_the_dial_turns_from_content_to_style(extractor: Extractor, picture: Pic
     [
         {"content_weight": 0, "style_weight": 0, "tv_weight": 0},
         {"strength": 1, "style_weight": 0, "tv_weight": 0},
-        {"content_layers": "relu4_2=0", "style_layers": "relu1_1=0", "tv_weight": 0},
     ],
 )
 def test_options_that_leave_nothing_to_minimize_are_refused(
@@ -181,9 +213,9 @@ def test_options_that_leave_nothing_to_minimize_are_refused(
 
 
 def test_layers_of_weight_zero_are_left_out(extractor: Extractor, picture: Picture) -> None:
-    options = spec(content_layers="relu4_2=0", style_layers="relu1_1=0,relu2_1")
+    options = spec(content_layers="relu3_1=0,relu4_2", style_layers="relu1_1=0,relu2_1")
     evaluate = style_transfer_objective(extractor, picture(16, 16, seed=1), picture(16, 16, seed=2), options)
-    assert set(evaluate(picture(16, 16, seed=3)).terms) == {"style relu2_1", "smoothness"}
+    assert set(evaluate(picture(16, 16, seed=3)).terms) == {"content relu4_2", "style relu2_1", "smoothness"}
 
 
 def test_terms_are_read_only_when_asked_for() -> None:

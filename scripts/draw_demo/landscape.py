@@ -129,9 +129,7 @@ def put(scene: Field, layer: Image.Image, rise: int = 0) -> Field:
     return mix(scene, color, pixels[..., 3])
 
 
-def wooded_point(
-    left: float, right: float, base: float, tall: float, rng: np.random.Generator
-) -> Image.Image:
+def wooded_point(left: float, right: float, base: float, tall: float, rng: np.random.Generator) -> Image.Image:
     """A spit of land with spruces, highest at the picture's edge."""
     layer = empty_layer(SHAPE)
     pen = ImageDraw.Draw(layer)

@@ -34,9 +34,7 @@ def smooth_noise(shape: Shape, cell: Cell, rng: np.random.Generator) -> Field:
     return resize(lattice, shape, (1 + dx, 1 + dy, 1 + dx + columns, 1 + dy + rows))
 
 
-def fractal_noise(
-    shape: Shape, cell: Cell, rng: np.random.Generator, octaves: int = 5, gain: float = 0.5
-) -> Field:
+def fractal_noise(shape: Shape, cell: Cell, rng: np.random.Generator, octaves: int = 5, gain: float = 0.5) -> Field:
     """Octaves of smooth noise, each half the size and `gain` times the strength, scaled to about [-1, 1]."""
     tall, wide = cell if isinstance(cell, tuple) else (cell, cell)
     total, weight = np.zeros(shape, np.float32), 0.0

@@ -25,9 +25,10 @@ class Extractor:
     The convolutions compute in ``dtype``; bfloat16 where the hardware has it, float64 in tests. Memory is
     channels_last, which the convolutions of CPUs and GPUs prefer.
 
-    The papers pad every convolution with zeros. That draws a frame around the picture, which sees a black border; so
-    ``padding`` repeats the outermost values unless zeros are asked for. ``pooling`` is the network's own, max, or
-    the average that Gatys et al. (2015, section "Methods") found to look slightly better.
+    The papers pad every convolution with zeros. That draws a frame around the picture, as if it were set in black; and
+    repeating the outermost values tints the border. So ``padding`` mirrors them unless something else is asked for.
+    ``pooling`` is the network's own, max, or the average that Gatys et al. (2015, section "Methods") found to look
+    slightly better.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Extractor:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        padding: Padding = "replicate",
+        padding: Padding = "reflect",
         pooling: Pooling = "max",
     ) -> None:
         self.network = network

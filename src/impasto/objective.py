@@ -15,7 +15,7 @@ from impasto.errors import OptionError
 from impasto.features import Extractor
 from impasto.losses import PIXELS, ContentLoss, Loss, StyleLoss, TotalVariationLoss
 from impasto.moments import moments
-from impasto.spec import MIN_SIDE, StyleSpec
+from impasto.spec import COARSEST_SIDE, StyleSpec
 
 __all__ = ["Evaluate", "Evaluation", "Objective", "Term", "bounded", "style_transfer_objective"]
 
@@ -95,13 +95,17 @@ def style_transfer_objective(extractor: Extractor, content: Tensor, style: Tenso
         term for octave in range(count) for term in _octave_terms(extractor, content, style, spec, octave, 1 / count)
     ]
     terms.append(Term("smoothness", spec.tv_weight, _smoothness(content, spec)))
-    return Objective(extractor, tuple(term for term in terms if term.weight > 0))
+    terms = [term for term in terms if term.weight > 0]
+    if not terms:
+        raise OptionError("All weights are 0, so nothing is wanted of the picture: raise one of them, or --strength.")
+    return Objective(extractor, tuple(terms))
 
 
 def number_of_octaves(content: Tensor, style: Tensor, spec: StyleSpec) -> int:
-    """How many of ``spec.octaves`` leave both pictures ``MIN_SIDE`` pixels."""
+    """How many of ``spec.octaves`` leave both pictures ``COARSEST_SIDE`` pixels."""
     side = min(*content.shape[-2:], *style.shape[-2:])
-    return next(count for count in range(spec.octaves, 0, -1) if side >= MIN_SIDE * 2 ** (count - 1) or count == 1)
+    possible = [count for count in range(2, spec.octaves + 1) if side >= COARSEST_SIDE * 2 ** (count - 1)]
+    return max(possible, default=1)
 
 
 def _octave_terms(

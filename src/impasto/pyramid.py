@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from impasto.errors import InputError
-from impasto.spec import MIN_SIDE, StyleSpec, scaled_to_long_side
+from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, scaled_to_long_side
 
 __all__ = ["Level", "plan_pyramid"]
-
-COARSEST_SIDE = 32
-"""A coarser size is added while its short side, in pixels, is at least this."""
 
 Size = tuple[int, int]
 

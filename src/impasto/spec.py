@@ -16,10 +16,13 @@ from pydantic.fields import FieldInfo
 
 from impasto.errors import OptionError, did_you_mean
 
-__all__ = ["MIN_SIDE", "OutputOptions", "RunOptions", "StyleSpec", "build", "output_size"]
+__all__ = ["COARSEST_SIDE", "MIN_SIDE", "OutputOptions", "RunOptions", "StyleSpec", "build", "output_size"]
 
 MIN_SIDE = 16
 """The shortest side a picture can have, in pixels: one position of relu5_1."""
+
+COARSEST_SIDE = 40
+"""The short side in pixels down to which pictures are halved: fewer positions of relu5_1 leave seams between them."""
 
 MAX_SIDE = 65_500
 MAX_SEED = 2**63 - 1
@@ -85,7 +88,7 @@ class StyleSpec(_Options):
     )
     content_weight: Weight = Field(1.0, description="Weight of the photo's deep features.")
     style_weight: Weight = Field(3.0, description="Weight of the painting's Gram matrices.")
-    tv_weight: Weight = Field(0.1, description="Weight of smoothness (total variation).")
+    tv_weight: Weight = Field(2.0, description="Weight of smoothness (total variation).")
     style_scale: float = Field(
         1.0,
         ge=0.1,
@@ -110,7 +113,7 @@ class StyleSpec(_Options):
     )
     pooling: Literal["max", "average"] = Field("max", description="How the network pools.")
     padding: Literal["replicate", "reflect", "zeros"] = Field(
-        "replicate", description="What the network sees beyond the border."
+        "reflect", description="What the network sees beyond the border."
     )
     normalization: Literal["relative", "classic"] = Field(
         "relative", description="Terms relative to their targets, or as neural-style-pt scales them."
@@ -118,7 +121,7 @@ class StyleSpec(_Options):
     octaves: int = Field(
         3, ge=1, le=6, description="Sizes at which each picture is compared: itself, its half, its quarter, ..."
     )
-    num_iterations: int = Field(50, ge=1, le=1_000_000, description="Evaluations at the full size.")
+    num_iterations: int = Field(40, ge=1, le=1_000_000, description="Evaluations at the full size.")
     coarse_iterations: Factors = Field(
         (2.0, 3.0, 4.0),
         description="Evaluations at half, quarter, ... size, as multiples of those at the full size; 0 for none.",

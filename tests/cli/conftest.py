@@ -44,7 +44,9 @@ def write_weights(cache: Path) -> None:
     """Keep seeded random weights of the narrow network in a cache folder."""
     generator = torch.Generator().manual_seed(0)
     weights = {
-        name: torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5 if len(shape) == 4 else torch.zeros(shape)
+        name: torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
+        if len(shape) == 4
+        else torch.zeros(shape)
         for name, shape in TINY.tensor_shapes.items()
     }
     (cache / "weights").mkdir(parents=True)

@@ -59,7 +59,7 @@ BAD_WORDS: dict[str, tuple[str, ...]] = {
     "--padding is 'reflct'. Did you mean 'reflect'?": ("--padding", "reflct"),
     "--normalization is 'clasic'. Did you mean 'classic'?": ("--normalization", "clasic"),
     "--device is 'cdua'. Did you mean 'cuda'?": ("--device", "cdua"),
-    "--precision is 'fp16'. Did you mean 'fp32'?": ("--precision", "fp16"),
+    "--precision is 'fp23'. Did you mean 'fp32'?": ("--precision", "fp23"),
     "--progress is 'jsn'. Did you mean 'json'?": ("--progress", "jsn"),
     "--init is 'noisy'. Did you mean 'noise'?": ("--init", "noisy"),
     "--init is 'folder'. Choose from content, style, noise, or give a picture.": ("--init", "folder"),

@@ -80,12 +80,12 @@ def test_an_extension_that_cannot_be_written_is_refused_with_those_that_can(name
 
 
 def test_the_nearest_extension_is_proposed(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"Did you mean '\.jpeg'\?"):
+    with pytest.raises(OutputError, match=r"Did you mean '\.jpe?g'\?"):
         check_output(tmp_path / "a.jpge")
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="no folder '.*nowhere'"):
+    with pytest.raises(OutputError, match=r"no folder '.*nowhere'"):
         check_output(tmp_path / "nowhere" / "a.png")
 
 

@@ -99,7 +99,8 @@ def _fail(message: str, code: int) -> int:
 def _usage_message(error: typer.TyperException, arguments: Sequence[str]) -> str:
     """The message of a wrong command line, with the nearest names and where to read on."""
     message = error.format_message().partition(" (Possible options:")[0]
-    message = message.removesuffix(".") if message.endswith("?.") else message.removesuffix(".") + "."
+    if not message.endswith((".", "?")):
+        message += "."
     possible = getattr(error, "possibilities", None)
     if possible:
         message += f" Did you mean '{possible[0]}'?"

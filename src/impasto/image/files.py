@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,8 @@ from impasto.errors import InputError, OutputError, did_you_mean
 
 __all__ = ["EXTENSIONS", "MAX_PIXELS", "check_output", "check_path", "format_of", "opened", "picture_size"]
 
-MAX_PIXELS = 200_000_000
-"""Pictures above this are refused from their header, before their pixels are decoded."""
+MAX_PIXELS = 178_000_000
+"""Pictures above this are refused from their header, before their pixels are decoded; a little below Pillow's limit."""
 
 FORMATS = ("JPEG", "PNG")
 
@@ -71,7 +72,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 def opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
     """Open a picture whose header is in order; errors inside, while decoding, turn into InputError about ``name``."""
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with _open(file) as image:
             _check_pixels(image.size, name)
             yield image
     except UnidentifiedImageError:
@@ -86,6 +87,12 @@ def opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
         raise InputError(f"{name} is damaged ({error}): copy or download it again.") from None
 
 
+def _open(file: Path | io.BytesIO) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is a higher one
+        return Image.open(file, formats=FORMATS)
+
+
 def _check_pixels(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
@@ -97,6 +104,13 @@ def _check_pixels(size: tuple[int, int], name: str) -> None:
 def check_output(path: Path, *, overwrite: bool = False, needed: int = 0) -> None:
     """Raise OutputError unless ``needed`` bytes can be written to ``path``, which may exist only to be replaced."""
     format_of(path)
+    try:
+        _check_place(path, overwrite, needed)
+    except OSError as error:
+        raise OutputError(f"'{path}' cannot be written ({error.strerror or error}): choose another -o.") from None
+
+
+def _check_place(path: Path, overwrite: bool, needed: int) -> None:
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"There is no folder '{folder}' for the result: create it, or choose another -o.")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import impasto
+from impasto.cli.app import run
+
+
+def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+
+
+def test_help_does_not_import_torch():
+    lines = [["--help"], ["stylize", "--help"], ["weights", "--help"], ["doctor", "--help"], ["demo", "--help"], []]
+    code = (
+        "import sys; from impasto.cli.app import run;"
+        f" print([run(line) for line in {lines!r}], 'torch' in sys.modules, file=sys.stderr)"
+    )
+    assert python("-c", code).stderr == "[0, 0, 0, 0, 0, 0] False\n"
+
+
+def test_python_m_impasto():
+    done = python("-m", "impasto", "--version")
+    assert (done.returncode, done.stdout) == (0, f"impasto {impasto.__version__}\n")
+
+
+def test_alone_it_prints_help(cli):
+    outcome = cli()
+    assert outcome.code == 0
+    assert "Usage: impasto [OPTIONS] COMMAND" in outcome.out
+    for command in ("stylize", "demo", "weights", "doctor"):
+        assert command in outcome.out
+
+
+def test_a_closed_pipe_is_no_news():
+    command = f"{sys.executable} -m impasto stylize --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Let the command fail with an error of one's choice."""
+
+    def arrange(error: BaseException) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("impasto.cli.stylize.check_job", fail)
+
+    return arrange
+
+
+def test_an_unexpected_error_is_a_bug_and_says_how_to_see_more(stylize, failing):
+    failing(KeyError("nobody"))
+    outcome = stylize()
+    assert outcome.code == 1
+    assert outcome.err.startswith("impasto: This is a bug in impasto: KeyError: 'nobody'.")
+    assert "IMPASTO_DEBUG=1" in outcome.err
+
+
+@pytest.mark.parametrize("way", ["-v", "-yv", "--verbose", "IMPASTO_DEBUG"])
+def test_the_traceback_is_there_for_those_who_ask(folder, failing, capsys, monkeypatch, way):
+    failing(KeyError("nobody"))
+    if way == "IMPASTO_DEBUG":
+        monkeypatch.setenv(way, "1")
+    assert run(["stylize", "photo.jpg", "painting.png", *([way] if way.startswith("-") else [])]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    ],
+)
+def test_too_little_memory_is_no_bug(stylize, failing, error):
+    failing(error)
+    outcome = stylize()
+    assert (outcome.code, outcome.err) == (
+        1,
+        "impasto: The memory does not suffice for this picture: use a smaller --size.\n",
+    )
+
+
+def test_warnings_do_not_reach_the_user(stylize, folder, monkeypatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 2000)  # the photo has 3072, which makes Pillow warn
+    outcome = stylize()
+    assert outcome.code == 0
+    assert "Warning" not in outcome.err

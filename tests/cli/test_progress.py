@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from impasto.cli.progress import (
+    BarProgress,
+    JsonProgress,
+    LineProgress,
+    Plan,
+    SilentProgress,
+    choose_progress,
+    spell,
+)
+from impasto.estimate import Cost
+from impasto.pyramid import Level
+
+LEVELS = [Level((24, 32), (32, 32), 4), Level((48, 64), (64, 64), 2)]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class FakeStep:
+    def __init__(self, size: tuple[int, int], index: int, of: int, loss: float = 1.5) -> None:
+        self.size, self.index, self.of, self.loss = size, index, of, loss
+        self.terms = {"style relu1_1": loss}
+
+
+def test_json_is_one_object_a_line(stylize):
+    outcome = stylize("--progress", "json", "--size", "96", "--coarse-iterations", "2", "-o", "out.png", "-v")
+    assert (outcome.code, outcome.out) == (0, "out.png\n")
+    lines = [json.loads(line) for line in outcome.err.splitlines()]
+    start = next(line for line in lines if "estimated_seconds" in line)
+    steps = [line for line in lines if "step" in line]
+    assert (start["size"], start["sizes"], start["evaluations"]) == ([96, 72], [[48, 36], [96, 72]], 9)
+    assert [(line["size"], line["step"], line["of"]) for line in steps] == [
+        *(([48, 36], number, 6) for number in range(1, 7)),
+        *(([96, 72], number, 3) for number in range(1, 4)),
+    ]
+    for line in steps:
+        assert line["loss"] == pytest.approx(sum(line["terms"].values()), rel=1e-4)
+        assert {"content relu4_2", "style relu1_1", "smoothness"} <= set(line["terms"])
+        assert line["seconds_left"] >= 0
+    assert steps[-1]["seconds_left"] == 0
+    assert lines[-1] == {"saved": "out.png", "loss": pytest.approx(min(line["loss"] for line in steps[-3:]))}
+
+
+def test_a_loss_that_is_no_number_is_null(capsys):
+    JsonProgress().show(FakeStep((24, 32), 1, 4, float("nan")), Plan(LEVELS, Cost(0.1, 0)))  # type: ignore[arg-type]
+    line = json.loads(capsys.readouterr().err, parse_constant=lambda name: pytest.fail(name))
+    assert (line["loss"], line["terms"]) == (None, {"style relu1_1": None})
+
+
+def test_lines_are_few_where_nobody_looks_at_a_terminal(stylize):
+    for words in ((), ("--progress", "none")):
+        assert stylize(*words).err.count("\n") == 1
+
+
+def test_a_bar_on_a_terminal(stylize, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert stylize("-o", "out.png").code == 0
+    text = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "3/3" in text
+    assert "32 x 24" in text
+    assert "\x1b[" in text
+
+
+def test_no_color_is_honored(stylize, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert stylize("-o", "out.png").code == 0
+    assert "\x1b[3" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[9" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_choice(monkeypatch):
+    assert isinstance(choose_progress("json", quiet=True), SilentProgress)
+    assert isinstance(choose_progress("json", quiet=False), JsonProgress)
+    assert isinstance(choose_progress("auto", quiet=False), LineProgress)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(choose_progress("auto", quiet=False), BarProgress)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(choose_progress("auto", quiet=False), LineProgress)
+
+
+def test_time_left_follows_the_pixels_and_the_clock(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    plan = Plan(LEVELS, Cost(0.0, 1e-3), began=now)
+    at_half = FakeStep((24, 32), 4, 4)
+    coarse = plan.cost.of_level(LEVELS[0])
+    now += coarse  # as planned
+    assert plan.seconds_left(at_half) == pytest.approx(plan.cost.of_level(LEVELS[1]))  # type: ignore[arg-type]
+    now += 9 * coarse  # far slower than planned
+    assert plan.seconds_left(at_half) > 3 * plan.cost.of_level(LEVELS[1])  # type: ignore[arg-type]
+    assert plan.seconds_left(FakeStep((48, 64), 2, 2)) == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (41, "41 s"), (94, "94 s"), (100, "2 min"), (3599, "1 h"), (4900, "1 h 22 min"), (4e5, "5 days")],
+)
+def test_times_are_spelled_as_people_do(seconds, text):
+    assert spell(seconds) == text

@@ -1,0 +1,83 @@
+"""What is promised of finished pictures: real pairs, the trained network, the saved file."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+import impasto
+from impasto.features import Extractor
+from impasto.image.read import read_image
+from impasto.image.resize import resize
+from impasto.metrics import content_error, measure, style_error
+from impasto.networks import VGG19
+from impasto.presets import resolve_spec
+from impasto.spec import RunOptions
+from impasto.stylize import prepare
+
+pytestmark = pytest.mark.weights
+
+PAIRS = [("tubingen", "starry_night"), ("portrait_red_hat", "delaunay_metzinger"), ("lion", "great_wave")]
+STRENGTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
+SIZE = 128
+
+
+@pytest.fixture(params=PAIRS, ids="_x_".join)
+def pair(request: pytest.FixtureRequest, real_images: Path) -> tuple[Path, Path]:
+    photo, painting = request.param
+    return real_images / "content" / f"{photo}.jpg", real_images / "style" / f"{painting}.jpg"
+
+
+@pytest.fixture(scope="module")
+def plain_vgg19(vgg19: dict[str, Tensor]) -> Extractor:
+    return Extractor(VGG19, vgg19, padding="zeros")
+
+
+def test_the_dial_turns_from_photo_to_painting(pair: tuple[Path, Path], plain_vgg19: Extractor, tmp_path: Path) -> None:
+    photo, painting = pair
+    figures = []
+    for strength in STRENGTHS:
+        target = tmp_path / f"{strength}.png"
+        impasto.stylize(photo, painting, size=SIZE, strength=strength, num_iterations=20).save(target)
+        figures.append(measure(plain_vgg19, read_image(target), read_image(photo), read_image(painting)))
+    style = [found.style_error for found in figures]
+    content = [found.content_error for found in figures]
+    assert all(after < before for before, after in pairwise(style)), style
+    assert all(after > before for before, after in pairwise(content)), content
+
+
+@pytest.mark.parametrize("preset", ["draft", "classic"])
+def test_the_loss_of_the_saved_file_is_the_one_reported(pair: tuple[Path, Path], preset: str, tmp_path: Path) -> None:
+    spec = resolve_spec(preset, {"size": SIZE, "num_iterations": 40})
+    transfer = prepare(*pair, spec, RunOptions())
+    result = impasto.stylize(*pair, preset=preset, size=SIZE, num_iterations=40)
+    saved = read_image(result.save(tmp_path / "saved.png"))
+    loss = float(transfer.objective(transfer.levels[-1])(saved).loss)
+    assert loss == pytest.approx(result.loss, rel=0.01)
+
+
+def test_the_same_strength_gives_the_same_style_at_every_size(
+    pair: tuple[Path, Path], plain_vgg19: Extractor, tmp_path: Path
+) -> None:
+    painting = resize(read_image(pair[1]), _scaled(read_image(pair[1]), SIZE))
+    errors = []
+    for size in (SIZE, 2 * SIZE):
+        picture = impasto.stylize(*pair, size=size, num_iterations=20).tensor
+        errors.append(style_error(plain_vgg19, resize(picture, _scaled(picture, SIZE)), painting))
+    assert max(errors) < 1.2 * min(errors), errors
+
+
+def _scaled(image: Tensor, long_side: int) -> tuple[int, int]:
+    height, width = image.shape[-2:]
+    factor = long_side / max(height, width)
+    return round(height * factor), round(width * factor)
+
+
+def test_full_strength_leaves_the_photo_behind(pair: tuple[Path, Path], plain_vgg19: Extractor) -> None:
+    photo = read_image(pair[0])
+    painted = impasto.stylize(*pair, size=SIZE, strength=1, num_iterations=10).tensor
+    photo = resize(photo, (painted.shape[-2], painted.shape[-1]))
+    assert content_error(plain_vgg19, painted, photo) > 0.8

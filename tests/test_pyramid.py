@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.errors import InputError
+from impasto.pyramid import plan_pyramid
+from impasto.spec import MIN_SIDE, StyleSpec, build
+
+sides = st.integers(MIN_SIDE, 6000)
+sizes = st.tuples(sides, sides)
+styles = st.tuples(st.integers(1, 6000), st.integers(1, 6000))
+specs = st.builds(
+    lambda iterations, factors, scale: StyleSpec(
+        num_iterations=iterations, coarse_iterations=tuple(factors), style_scale=scale
+    ),
+    st.integers(1, 500),
+    st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5, 4.0]), max_size=6),
+    st.floats(0.1, 3),
+)
+
+
+@given(sizes, styles, specs)
+def test_a_plan_goes_from_coarse_to_the_full_size(
+    size: tuple[int, int], style: tuple[int, int], spec: StyleSpec
+) -> None:
+    try:
+        levels = plan_pyramid(size, style, spec)
+    except InputError:
+        long_side = max(size) * spec.style_scale
+        assert long_side * min(style) / max(style) < MIN_SIDE
+        return
+    assert levels[-1].size == size
+    assert levels[-1].iterations == spec.num_iterations
+    assert len(levels) <= 1 + len(spec.coarse_iterations)
+    for coarse, fine in itertools.pairwise(levels):
+        assert coarse.pixels < fine.pixels
+    for level in levels:
+        assert level.iterations >= 1
+        assert min(level.size) >= MIN_SIDE
+        assert min(level.style_size) >= MIN_SIDE
+
+
+@given(sizes, styles, specs)
+def test_every_level_keeps_the_proportions_and_the_scale_of_the_painting(
+    size: tuple[int, int], style: tuple[int, int], spec: StyleSpec
+) -> None:
+    try:
+        levels = plan_pyramid(size, style, spec)
+    except InputError:
+        return
+    for level in levels:
+        factor = max(level.size) / max(size)
+        assert level.size == pytest.approx((size[0] * factor, size[1] * factor), abs=1)
+        assert max(level.style_size) == pytest.approx(max(level.size) * spec.style_scale, abs=0.5 + 1e-6)
+        reduction = max(level.style_size) / max(style)
+        assert level.style_size == pytest.approx((style[0] * reduction, style[1] * reduction), abs=1)
+
+
+def test_each_level_halves_the_one_above_and_takes_its_multiple_of_evaluations() -> None:
+    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0, 3.5)})
+    levels = plan_pyramid((512, 768), (600, 400), spec)
+    assert [(level.size, level.iterations) for level in levels] == [
+        ((128, 192), 35),
+        ((256, 384), 20),
+        ((512, 768), 10),
+    ]
+
+
+def test_a_level_without_evaluations_is_left_out_and_the_coarser_ones_stay() -> None:
+    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (0, 3)})
+    assert [level.size for level in plan_pyramid((512, 512), (512, 512), spec)] == [(128, 128), (512, 512)]
+
+
+def test_no_coarse_iterations_are_one_size() -> None:
+    spec = build(StyleSpec, {"coarse_iterations": ()})
+    assert [level.size for level in plan_pyramid((512, 512), (512, 512), spec)] == [(512, 512)]
+
+
+def test_the_smallest_picture_has_one_size() -> None:
+    assert len(plan_pyramid((MIN_SIDE, MIN_SIDE), (100, 100), StyleSpec())) == 1
+
+
+@pytest.mark.parametrize("style", [(1, 4000), (4000, 1), (10, 1000)])
+def test_a_painting_that_is_too_narrow_is_refused_with_its_size_and_the_remedy(style: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=rf"painting .*\d+ x \d+ pixels.*{MIN_SIDE} at least.*--style-scale"):
+        plan_pyramid((512, 512), style, StyleSpec())
