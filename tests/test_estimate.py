@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-import time
+import re
+from dataclasses import replace
 
 import pytest
 
-from impasto.estimate import Cost, measure_cost
+from impasto.errors import OptionError
+from impasto.estimate import Cost, check_memory, measure_cost, peak_bytes
 from impasto.pyramid import Level
 from impasto.spec import RunOptions, StyleSpec
 from impasto.stylize import Transfer
@@ -28,13 +30,11 @@ def transfer(extractor, photo, painting):
     return Transfer(photo, painting, photo, spec, machine, levels, extractor)
 
 
-def test_a_measured_cost_is_near_what_evaluations_take(transfer):
-    started = time.perf_counter()
+def test_a_measured_cost_is_a_time(transfer):
     cost = measure_cost(transfer)
-    assert time.perf_counter() - started < 5
     assert cost.fixed >= 0
     assert cost.per_pixel >= 0
-    assert 0 < cost.of_levels(transfer.levels) < 60
+    assert cost.of_levels(transfer.levels) > 0
 
 
 def test_larger_pictures_are_timed_until_an_evaluation_takes_long_enough(transfer, monkeypatch):
@@ -55,3 +55,16 @@ def test_noise_in_the_clock_gives_no_negative_times(transfer, monkeypatch):
     cost = measure_cost(transfer)
     assert cost.per_pixel == 0
     assert cost.fixed > 0
+
+
+def test_a_run_that_cannot_fit_is_refused_with_a_size_that_can(transfer, monkeypatch):
+    check_memory(transfer)
+    monkeypatch.setattr("impasto.estimate.memory_bytes", lambda: (None, None))
+    check_memory(transfer)  # unknown is no reason to refuse
+    large = replace(transfer, levels=(Level((30_000, 40_000), (30_000, 40_000), 1),))
+    monkeypatch.setattr("impasto.estimate.memory_bytes", lambda: (16_000_000_000, None))
+    with pytest.raises(OptionError, match=r"40000 x 30000 .* 16 GB: use --size \d+ or less") as caught:
+        check_memory(large)
+    long_side = int(re.search(r"--size (\d+)", str(caught.value))[1])
+    fitting = replace(transfer, levels=(Level((long_side * 3 // 4, long_side), (16, 16), 1),))
+    assert 0.7 * 16e9 < peak_bytes(fitting) < 16e9

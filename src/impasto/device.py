@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from impasto.errors import OptionError
 from impasto.spec import RunOptions
 
-__all__ = ["Machine", "has_native_bf16", "resolve_machine", "using_threads"]
+__all__ = ["Machine", "has_native_bf16", "memory_bytes", "resolve_machine", "using_threads"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,19 @@ def has_native_bf16(device: torch.device) -> bool:
         looks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
         return any(getattr(torch.cpu, look, lambda: False)() for look in looks)
     return False
+
+
+def memory_bytes() -> tuple[int | None, int | None]:
+    """Return (total, free) memory in bytes, None where the system does not tell."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        sizes = {name: int(value.split()[0]) * 1024 for name, value in fields.items()}
+        return sizes.get("MemTotal"), sizes.get("MemAvailable")
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
+    except (AttributeError, OSError, ValueError):
+        return None, None
 
 
 @contextmanager

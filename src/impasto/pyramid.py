@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from impasto.errors import InputError
 from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, scaled_to_long_side
@@ -38,6 +38,8 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
             f"The painting would be read at {width} x {height} pixels, and its short side has to have {MIN_SIDE}"
             " at least: use a larger --style-scale or --size, or crop it to be less narrow."
         )
+    if spec.strength == 0:
+        return [replace(levels[0], iterations=1)]
     for depth, factor in enumerate(spec.coarse_iterations, start=1):
         level = _level(size, style, spec, 0.5**depth, round(factor * spec.num_iterations))
         if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:

@@ -87,7 +87,7 @@ class StyleSpec(_Options):
         0.5, ge=0, le=1, allow_inf_nan=False, description="How far to go from the photo (0) to the style (1)."
     )
     content_weight: Weight = Field(1.0, description="Weight of the photo's deep features.")
-    style_weight: Weight = Field(3.0, description="Weight of the painting's Gram matrices.")
+    style_weight: Weight = Field(2.0, description="Weight of the painting's Gram matrices.")
     tv_weight: Weight = Field(2.0, description="Weight of smoothness (total variation).")
     style_scale: float = Field(
         1.0,

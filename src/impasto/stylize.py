@@ -96,8 +96,6 @@ def prepare(content: ImageLike, style: ImageLike, spec: StyleSpec, options: RunO
     size = output_size(spec, (photo.shape[-2], photo.shape[-1]))
     photo = crop_to_aspect(photo, size)
     levels = plan_pyramid(size, (painting.shape[-2], painting.shape[-1]), spec)
-    if spec.strength == 0:
-        levels = [Level(size, levels[-1].style_size, 1)]
     init = photo if spec.strength == 0 else _starting_picture(photo, painting, size, spec)
     network = VGG19 if spec.network == "auto" else get_network(spec.network)
     for layer in (*spec.content_layers, *spec.style_layers):

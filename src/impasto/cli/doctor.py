@@ -99,6 +99,8 @@ def _cpu_name() -> str:
 
 
 def _memory() -> Iterator[Finding]:
+    from impasto.device import memory_bytes
+
     total, free = memory_bytes()
     if total is None:
         yield Finding("memory", "unknown")
@@ -108,19 +110,6 @@ def _memory() -> Iterator[Finding]:
     yield Finding(
         "memory", f"{total / 1e9:.1f} GB" + (f", {free / 1e9:.1f} GB free" if free is not None else ""), advice
     )
-
-
-def memory_bytes() -> tuple[int | None, int | None]:
-    """Return (total, free) memory in bytes, None where the system does not tell."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        sizes = {name: int(value.split()[0]) * 1024 for name, value in fields.items()}
-        return sizes.get("MemTotal"), sizes.get("MemAvailable")
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
-    except (AttributeError, OSError, ValueError):
-        return None, None
 
 
 def _cache() -> Iterator[Finding]:

@@ -77,11 +77,12 @@ def run_job(content: str, style: str, values: dict[str, Any], *, name: str = "")
 
 def _compute(job: Job, progress: Progress, interrupt: Interrupt) -> tuple[Result, int]:
     """Return the result, and how many evaluations were left out because someone interrupted."""
-    from impasto.estimate import measure_cost
+    from impasto.estimate import check_memory, measure_cost
     from impasto.result import Result
     from impasto.stylize import prepare
 
     transfer = prepare(job.content, job.style, job.options.spec, job.options.run)
+    check_memory(transfer)
     _log(transfer)
     plan = Plan(transfer.levels, measure_cost(transfer))
     progress.begin(plan)
