@@ -112,6 +112,8 @@ def real_images() -> Path:
     """A folder with real pictures in ``content`` and ``style``, which stands beside the project's in development."""
     folder = Path(__file__).parents[2] / "shared" / "images"
     if not folder.is_dir():
+        if os.environ.get("IMPASTO_REQUIRE_WEIGHTS") == "1":
+            pytest.fail("IMPASTO_REQUIRE_WEIGHTS=1, but there is no folder ../shared/images", pytrace=False)
         pytest.skip("the folder ../shared/images with real pictures is not beside the project")
     return folder
 
@@ -170,7 +172,7 @@ def plain_stack() -> Callable[..., Callable[[Tensor], dict[str, Tensor]]]:
                 channels = width
 
         def look(image: Tensor) -> dict[str, Tensor]:
-            mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+            mean = torch.tensor([103.939, 116.779, 123.68], dtype=dtype).view(1, 3, 1, 1)
             signal = image[:, [2, 1, 0]].to(dtype) * 255 - mean
             seen = {}
             for name, module in modules:

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 import pytest
 
-from impasto.errors import OptionError
-from impasto.estimate import Cost, check_memory, measure_cost, peak_bytes
+from impasto.estimate import Cost, measure_cost
 from impasto.pyramid import Level
 from impasto.spec import RunOptions, StyleSpec
 from impasto.stylize import Transfer
@@ -55,16 +51,3 @@ def test_noise_in_the_clock_gives_no_negative_times(transfer, monkeypatch):
     cost = measure_cost(transfer)
     assert cost.per_pixel == 0
     assert cost.fixed > 0
-
-
-def test_a_run_that_cannot_fit_is_refused_with_a_size_that_can(transfer, monkeypatch):
-    check_memory(transfer)
-    monkeypatch.setattr("impasto.estimate.memory_bytes", lambda: (None, None))
-    check_memory(transfer)  # unknown is no reason to refuse
-    large = replace(transfer, levels=(Level((30_000, 40_000), (30_000, 40_000), 1),))
-    monkeypatch.setattr("impasto.estimate.memory_bytes", lambda: (16_000_000_000, None))
-    with pytest.raises(OptionError, match=r"40000 x 30000 .* 16 GB: use --size \d+ or less") as caught:
-        check_memory(large)
-    long_side = int(re.search(r"--size (\d+)", str(caught.value))[1])
-    fitting = replace(transfer, levels=(Level((long_side * 3 // 4, long_side), (16, 16), 1),))
-    assert 0.7 * 16e9 < peak_bytes(fitting) < 16e9

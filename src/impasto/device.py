@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from threading import Lock
 
 import torch
 
 from impasto.errors import OptionError
 from impasto.spec import RunOptions
 
-__all__ = ["Machine", "has_native_bf16", "memory_bytes", "resolve_machine", "using_threads"]
+__all__ = ["Machine", "has_native_bf16", "resolve_machine", "using_threads"]
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,13 @@ class Machine:
         return {torch.bfloat16: "bf16", torch.float64: "fp64"}.get(self.dtype, "fp32")
 
 
-def resolve_machine(options: RunOptions) -> Machine:
-    """Find the device and the precision; raise OptionError if the machine lacks what was asked for."""
+def resolve_machine(options: RunOptions, *, exact: bool = False) -> Machine:
+    """Find the device and the precision; raise OptionError if the machine lacks what was asked for.
+
+    ``exact`` keeps to float32 where the precision is left to us.
+    """
     device = _resolve_device(options.device)
-    fast = options.precision == "auto" and has_native_bf16(device)
+    fast = options.precision == "auto" and has_native_bf16(device) and not exact
     return Machine(device, torch.bfloat16 if fast else torch.float32, options.threads)
 
 
@@ -59,28 +61,23 @@ def has_native_bf16(device: torch.device) -> bool:
     return False
 
 
-def memory_bytes() -> tuple[int | None, int | None]:
-    """Return (total, free) memory in bytes, None where the system does not tell."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        sizes = {name: int(value.split()[0]) * 1024 for name, value in fields.items()}
-        return sizes.get("MemTotal"), sizes.get("MemAvailable")
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
-    except (AttributeError, OSError, ValueError):
-        return None, None
+_lock = Lock()
+_uses: list[int] = []
+"""What was set before the first use of threads that is going on, once for each of them."""
 
 
 @contextmanager
 def using_threads(threads: int | None) -> Iterator[None]:
-    """Compute with so many CPU threads inside, and put back what was set before."""
+    """Compute with so many CPU threads inside, and put back what was set before; safe in several Python threads."""
     if threads is None:
         yield
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    with _lock:
+        # A second Python thread would find the number of the first one, and put that back.
+        _uses.append(_uses[0] if _uses else torch.get_num_threads())
+        torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _lock:
+            torch.set_num_threads(_uses.pop())

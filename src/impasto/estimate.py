@@ -1,4 +1,4 @@
-"""What a prepared run will take: time, by timing its own objective on small pictures, and memory."""
+"""How long a prepared run will take on this machine, found by timing its own objective on small pictures."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from impasto.device import memory_bytes, using_threads
-from impasto.errors import OptionError
+from impasto.device import using_threads
 from impasto.objective import bounded, style_transfer_objective
 from impasto.pyramid import Level
 from impasto.stylize import Transfer
 
-__all__ = ["Cost", "check_memory", "measure_cost", "peak_bytes"]
+__all__ = ["Cost", "measure_cost"]
 
 PROBE_SIDES = (32, 160, 480, 1440)
 """Sides in pixels of the pictures that are timed, until one takes long enough to tell something."""
@@ -73,30 +72,3 @@ def _time_evaluation(transfer: Transfer, side: int) -> float:
             if times[0] > 10 * ENOUGH:  # on so slow a machine the first one tells enough
                 break
     return min(times)
-
-
-ACTIVATION_VALUES = 1300
-"""What one evaluation keeps for its gradient at the full size: values of the network's dtype per pixel, as measured."""
-
-BASE_BYTES = 600e6
-"""PyTorch, the weights, and the pictures."""
-
-
-def peak_bytes(transfer: Transfer) -> float:
-    """Predict the memory that the run takes at its full size, in bytes, roughly."""
-    activations = ACTIVATION_VALUES * transfer.machine.dtype.itemsize
-    solver = (2 * transfer.spec.history + 5) * 3 * 4 if transfer.spec.optimizer == "lbfgs" else 6 * 3 * 4
-    return BASE_BYTES + transfer.levels[-1].pixels * (activations + solver)
-
-
-def check_memory(transfer: Transfer) -> None:
-    """Raise OptionError if the run cannot fit into all the memory of this machine; the system would kill it midway."""
-    total, _ = memory_bytes()
-    needed = peak_bytes(transfer)
-    if transfer.machine.device.type == "cpu" and total is not None and needed > total:
-        height, width = transfer.size
-        fitting = max(height, width) * ((total - BASE_BYTES) / (needed - BASE_BYTES)) ** 0.5
-        raise OptionError(
-            f"{width} x {height} pixels need about {needed / 1e9:.0f} GB of memory, and this machine has"
-            f" {total / 1e9:.0f} GB: use --size {int(0.9 * fitting)} or less."
-        )

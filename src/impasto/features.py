@@ -47,9 +47,10 @@ class Extractor:
         self.padding: Padding = padding
         self.pooling: Pooling = pooling
         self._weights = {name: self._place(tensor) for name, tensor in weights.items()}
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
         # The statistics of the training pictures stay in the picture's own precision.
-        self._mean = torch.tensor(network.mean, device=self.device).view(1, 3, 1, 1)
-        self._deviation = torch.tensor(network.deviation, device=self.device).view(1, 3, 1, 1)
+        self._mean = torch.tensor(network.mean, dtype=wide, device=self.device).view(1, 3, 1, 1)
+        self._deviation = torch.tensor(network.deviation, dtype=wide, device=self.device).view(1, 3, 1, 1)
 
     def _place(self, tensor: Tensor) -> Tensor:
         tensor = tensor.to(self.device, self.dtype)

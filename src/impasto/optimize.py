@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ class Step:
         """The better one of two steps: the larger picture, or the lower loss at the same size; never a loss of NaN."""
         if other is None or self.size != other.size:
             return self
-        return other if not self.loss <= other.loss else self
+        return self if self.loss <= other.loss or math.isnan(other.loss) else other
 
 
 def optimize(pixels: Tensor, evaluate: Evaluate, solver: Solver, iterations: int) -> Iterator[Step]:

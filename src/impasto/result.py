@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from impasto.errors import MissingExtraError
+from impasto.errors import ImpastoError, MissingExtraError
 from impasto.image.resize import resize
 from impasto.image.write import encode, to_pil, write_image
 from impasto.optimize import Step
+from impasto.solvers import NOT_FINITE
 from impasto.spec import StyleSpec
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class Result:
             best = step.better_than(best)
         if best is None:
             raise ValueError("a result needs at least one step")
+        if not math.isfinite(best.loss):
+            raise ImpastoError(NOT_FINITE)
         return cls(resize(best.image, size).cpu(), spec, tuple(history), best.loss)
 
     @cached_property

@@ -20,6 +20,9 @@ __all__ = ["LBFGS", "Adam", "Solver"]
 GROWTH = 2.0
 """A loss that has grown by this factor over the best one, or is not finite, is a failed step."""
 
+SMALLEST_SHRINK = 1e-6
+"""How much shorter steps may become after failed ones."""
+
 NOT_FINITE = "The loss is not finite at the start: check the weights (impasto doctor) and the --*-weight options."
 
 
@@ -65,6 +68,7 @@ class LBFGS:
         self._changes: list[Tensor] = []  # y
         self._point: Tensor | None = None  # the last good one
         self._gradient: Tensor | None = None
+        self._unit = 0.0  # the largest entry of the first gradient: in it, no product over- or underflows
         self._best = math.inf
         self._shrink = 1.0
 
@@ -72,6 +76,8 @@ class LBFGS:
         value = float(loss)
         if not self._is_good(value, gradient):
             return self._restart()
+        self._unit = self._unit or float(gradient.abs().max())
+        gradient = gradient / (self._unit or 1.0)
         if self._point is not None and self._gradient is not None:
             self._remember(point - self._point, gradient - self._gradient)
         self._point, self._gradient = point, gradient
@@ -86,13 +92,13 @@ class LBFGS:
     def _restart(self) -> Tensor:
         self._steps.clear()
         self._changes.clear()
-        self._shrink /= 4
+        self._shrink = max(self._shrink / 4, SMALLEST_SHRINK)
         if self._point is None or self._gradient is None:
             raise ImpastoError(NOT_FINITE)
         return self._point + self._limited(self._direction(self._gradient))
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
-        if float(_dot(step, change)) <= self.curvature * float(step.norm() * change.norm()):
+        if float(_dot(step, change)) <= self.curvature * float(step.norm()) * float(change.norm()):
             return
         self._steps.append(step)
         self._changes.append(change)
@@ -102,7 +108,8 @@ class LBFGS:
         """-H g by the two-loop recursion, H starting from the newest pair's sᵀy / yᵀy."""
         if not self._steps:
             length = self.first_step * self._shrink * math.sqrt(gradient.numel())
-            return gradient * (-length / max(float(gradient.norm()), 1e-300))
+            norm = float(gradient.norm())
+            return gradient * (-length / norm) if norm else gradient
         pairs = list(zip(self._steps, self._changes, strict=True))
         direction = -gradient
         alphas = []
@@ -128,6 +135,7 @@ class LBFGS:
             "changes": list(self._changes),
             "point": self._point,
             "gradient": self._gradient,
+            "unit": self._unit,
             "best": self._best,
             "shrink": self._shrink,
         }
@@ -136,7 +144,7 @@ class LBFGS:
         """Go on from what ``state_dict`` returned."""
         self._steps, self._changes = list(state["steps"]), list(state["changes"])
         self._point, self._gradient = state["point"], state["gradient"]
-        self._best, self._shrink = state["best"], state["shrink"]
+        self._unit, self._best, self._shrink = state["unit"], state["best"], state["shrink"]
 
 
 class Adam:
@@ -147,12 +155,12 @@ class Adam:
     """
 
     def __init__(
-        self, *, learning_rate: float = 0.02, betas: tuple[float, float] = (0.9, 0.99), epsilon: float = 1e-12
+        self, *, learning_rate: float = 0.02, betas: tuple[float, float] = (0.9, 0.99), epsilon: float = 1e-8
     ) -> None:
         self.learning_rate = learning_rate
         self.betas = betas
-        # Gradients of normalized losses are of the order of 1e-7 a value: the usual 1e-8 would swallow them.
         self.epsilon = epsilon
+        self._unit = 0.0  # the largest entry of the first gradient: its squares neither over- nor underflow
         self._count = 0
         self._mean: Tensor | None = None
         self._square: Tensor | None = None
@@ -163,9 +171,12 @@ class Adam:
         if not (math.isfinite(float(loss)) and bool(torch.isfinite(gradient).all())):
             if self._point is None:
                 raise ImpastoError(NOT_FINITE)
-            self._shrink /= 2
+            self._shrink = max(self._shrink / 2, SMALLEST_SHRINK)
             return self._point + self._update()
+        self._unit = self._unit or float(gradient.abs().max())
+        gradient = gradient / (self._unit or 1.0)
         self._point = point
+        self._shrink = min(1.0, 2 * self._shrink)
         self._count += 1
         first, second = self.betas
         mean = torch.zeros_like(gradient) if self._mean is None else self._mean
@@ -186,6 +197,7 @@ class Adam:
         """All that is needed to go on later: tensors and numbers."""
         return {
             "count": self._count,
+            "unit": self._unit,
             "mean": self._mean,
             "square": self._square,
             "point": self._point,
@@ -194,7 +206,7 @@ class Adam:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
-        self._count, self._shrink = state["count"], state["shrink"]
+        self._count, self._unit, self._shrink = state["count"], state["unit"], state["shrink"]
         self._mean, self._square, self._point = state["mean"], state["square"], state["point"]
 
 

@@ -72,7 +72,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[str, BeforeValidator(parse_size)]
 Layers = Annotated[dict[str, Weight], BeforeValidator(parse_layers), AfterValidator(check_layers)]
-Factors = Annotated[tuple[Annotated[float, Field(ge=0, le=1000)], ...], BeforeValidator(parse_list)]
+Factor = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+Factors = Annotated[tuple[Factor, ...], BeforeValidator(parse_list), Field(max_length=12)]
 
 
 class _Options(BaseModel):

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from impasto.device import Machine, resolve_machine, using_threads
 from impasto.features import Extractor
+from impasto.image.files import expanded
 from impasto.image.read import ImageLike, read_image
 from impasto.image.resize import crop_to_aspect, resize
+from impasto.memory import check_memory
 from impasto.networks import VGG19, get_network
-from impasto.objective import Evaluate, Evaluation, Objective, bounded, style_transfer_objective
+from impasto.objective import Evaluation, Objective, bounded, style_transfer_objective
 from impasto.optimize import Step, optimize
 from impasto.presets import resolve_spec
 from impasto.pyramid import Level, plan_pyramid
@@ -55,11 +57,17 @@ class Transfer:
 
     def steps(self) -> Iterator[Step]:
         """Optimize coarse to fine, yielding every evaluation; each size starts from the best of the one before."""
+        return _with_threads(self._steps(), self.machine.threads)
+
+    def _steps(self) -> Iterator[Step]:
+        if self.spec.strength == 0:
+            photo = resize(self.content, self.size)
+            yield Step(photo, Evaluation(torch.zeros(()), torch.zeros_like(photo)), 1, 1)
+            return
         previous = self.init
         for level in self.levels:
             log.debug("%d x %d, %d evaluations", level.size[1], level.size[0], level.iterations)
-            with using_threads(self.machine.threads):
-                evaluate = self._guarded(bounded(self.objective(level)))
+            evaluate = bounded(self.objective(level))
             start = self.starting_point(level, previous)
             best: Step | None = None
             for step in optimize(start, evaluate, self._solver(), level.iterations):
@@ -77,14 +85,15 @@ class Transfer:
             return Adam(learning_rate=self.spec.learning_rate)
         return LBFGS(history=self.spec.history)
 
-    def _guarded(self, evaluate: Evaluate) -> Evaluate:
-        """Set the threads for an evaluation only, so that whoever consumes the steps finds them untouched."""
 
-        def evaluate_with_threads(pixels: Tensor) -> Evaluation:
-            with using_threads(self.machine.threads):
-                return evaluate(pixels)
-
-        return evaluate_with_threads
+def _with_threads(steps: Iterator[Step], threads: int | None) -> Iterator[Step]:
+    """Compute each step with so many threads; whoever consumes the steps finds the setting as it was."""
+    while True:
+        with using_threads(threads):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 def prepare(content: ImageLike, style: ImageLike, spec: StyleSpec, options: RunOptions) -> Transfer:
@@ -96,11 +105,13 @@ def prepare(content: ImageLike, style: ImageLike, spec: StyleSpec, options: RunO
     size = output_size(spec, (photo.shape[-2], photo.shape[-1]))
     photo = crop_to_aspect(photo, size)
     levels = plan_pyramid(size, (painting.shape[-2], painting.shape[-1]), spec)
-    init = photo if spec.strength == 0 else _starting_picture(photo, painting, size, spec)
     network = VGG19 if spec.network == "auto" else get_network(spec.network)
     for layer in (*spec.content_layers, *spec.style_layers):
         network.check_layer(layer)
-    machine = resolve_machine(options)
+    # What is there to be compared with other programs is computed as they do.
+    machine = resolve_machine(options, exact=spec.normalization == "classic")
+    check_memory(size, spec, machine)
+    init = _starting_picture(photo, painting, size, spec)
     extractor = Extractor(
         network,
         load_weights(network),
@@ -118,8 +129,8 @@ def _starting_picture(photo: Tensor, painting: Tensor, size: tuple[int, int], sp
         return photo
     if spec.init == "noise":
         generator = torch.Generator().manual_seed(spec.seed)
-        return (0.5 + 0.1 * torch.randn(1, 3, *size, generator=generator)).clamp(0, 1)
-    picture = painting if spec.init == "style" else read_image(spec.init)
+        return (0.5 + 0.1 * torch.randn(1, 3, *size, generator=generator, dtype=torch.float32)).clamp(0, 1)
+    picture = painting if spec.init == "style" else read_image(expanded(spec.init))
     return crop_to_aspect(picture, size)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.errors import InputError, MissingWeightsError, OutputError
+from impasto.image.files import expanded, new_file_beside
 from impasto.networks import NETWORKS, Network
 
 __all__ = [
@@ -31,20 +31,23 @@ __all__ = [
 
 Weights = dict[str, Tensor]
 
+LARGEST_TENSOR = 512 * 512 * 9
+"""The values of the largest kernel of any network here; a file that declares more is none of them."""
+
 
 def cache_folder() -> Path:
     """The folder for what impasto keeps: ``IMPASTO_CACHE``, or the platform's usual one."""
     from platformdirs import user_cache_path
 
     override = os.environ.get("IMPASTO_CACHE")
-    return Path(override).expanduser() if override else user_cache_path("impasto", appauthor=False)
+    return expanded(override) if override else user_cache_path("impasto", appauthor=False)
 
 
 def search_path() -> list[Path]:
     """The folders in which weights are looked for, the first one first."""
     folders = [cache_folder() / "weights"]
     override = os.environ.get("IMPASTO_WEIGHTS_DIR")
-    return [Path(override).expanduser(), *folders] if override else folders
+    return [expanded(override), *folders] if override else folders
 
 
 def find_weights(network: Network) -> Path | None:
@@ -88,6 +91,7 @@ def import_weights(path: Path) -> tuple[Network, Path]:
     if not finite:
         raise InputError(f"'{path}' has values that are not finite: download it again.")
     target = cache_folder() / "weights" / f"{network.name}.safetensors"
+    weights = {name: tensor.float() for name, tensor in weights.items()}
     _save(weights, target, {"network": network.name, "licence": network.licence, "source_sha256": sha256(path)})
     return network, target
 
@@ -101,8 +105,11 @@ def sha256(path: Path) -> str:
 def _read(path: Path) -> Weights:
     if not path.is_file():
         raise InputError(f"There is no file '{path}' to import: check the path.")
-    with path.open("rb") as file:
-        start = file.read(8)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read ({error.strerror}): ask for permission to read it.") from None
     if start == b"\x89HDF\r\n\x1a\n":
         return _read_keras(path)
     if path.suffix == ".safetensors":
@@ -133,11 +140,13 @@ def _read_keras(path: Path) -> Weights:
                 if not separator:
                     continue
                 for dataset in (group[_text(name)] for name in group.attrs["weight_names"]):
+                    if dataset.size > LARGEST_TENSOR:
+                        raise ValueError(f"{dataset.name} has {dataset.size:,} values")
                     array = np.asarray(dataset, dtype=np.float32)
                     kind = "weight" if array.ndim == 4 else "bias"
                     array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
                     weights[f"conv{block}_{conv}.{kind}"] = torch.from_numpy(np.ascontiguousarray(array))
-    except (OSError, KeyError, RuntimeError, AttributeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, AttributeError, TypeError, ValueError, MemoryError) as error:
         raise InputError(f"'{path}' is a damaged or foreign HDF5 file ({error}): download it again.") from None
     return weights
 
@@ -167,10 +176,10 @@ def _save(weights: Weights, target: Path, metadata: dict[str, str]) -> None:
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        temporary = Path(name)
+        temporary = new_file_beside(target)
+        mode = temporary.stat().st_mode
         save_file(weights, temporary, metadata)
+        temporary.chmod(mode)  # safetensors makes it private
         temporary.replace(target)
     except (OSError, SafetensorError) as error:
         raise OutputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-import impasto.stylize
 from impasto.cli.app import run
 from impasto.networks import NETWORKS, Network
 
@@ -73,7 +73,7 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("IMPASTO_WEIGHTS_DIR", "IMPASTO_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(NETWORKS, "vgg19", TINY)
-    monkeypatch.setattr(impasto.stylize, "VGG19", TINY)
+    monkeypatch.setattr(import_module("impasto.stylize"), "VGG19", TINY)
     return folder
 
 

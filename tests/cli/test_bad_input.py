@@ -28,7 +28,7 @@ BAD_WORDS: dict[str, tuple[str, ...]] = {
     "Did you mean '.png'?": ("-o", "out.pngg"),
     "'out' has no extension": ("-o", "out"),
     "File name too long": ("-o", "x" * 300 + ".png"),
-    "File name too long)": ("-o", "x" * 245 + ".png"),
+    "is too long: choose a shorter -o.": ("-o", "x" * 245 + ".png"),
     "--size is '8': each side has to be from 16 to 65500 pixels.": ("--size", "8"),
     "--size is 'big': expected the long side in pixels (512)": ("--size", "big"),
     "the short side has to have 16 pixels at least. Use --size": ("--size", "17"),

@@ -70,7 +70,7 @@ def test_what_is_no_toml(read, text, message):
 
 
 def test_missing_files_and_folders(tmp_path, cli, folder):
-    with pytest.raises(InputError, match="a folder"):
+    with pytest.raises(InputError, match="no regular file"):
         read_config(str(tmp_path))
     outcome = cli("stylize", "photo.jpg", "painting.png", "--config", "none.toml")
     assert (outcome.code, outcome.err) == (2, "impasto: There is no file 'none.toml' for --config: check the path.\n")

@@ -14,13 +14,14 @@ from impasto.cli.progress import LineProgress
 
 DRIVER = """
 import sys
-import impasto.networks, impasto.stylize
+from importlib import import_module
+import impasto.networks
 from impasto.cli.app import main
 
 tiny = impasto.networks.Network(
     "vgg19", ((4, 4), (8, 8), (8,) * 4, (8,) * 4, (8,) * 4), "BGR", 255.0, (0.0,) * 3, (1.0,) * 3, "", "", "none"
 )
-impasto.networks.NETWORKS["vgg19"] = impasto.stylize.VGG19 = tiny
+impasto.networks.NETWORKS["vgg19"] = import_module("impasto.stylize").VGG19 = tiny
 main()
 """
 
@@ -47,12 +48,12 @@ def signals_at(monkeypatch: pytest.MonkeyPatch):
 def test_the_picture_so_far_is_saved(stylize, signals_at, number):
     before = signal.getsignal(number)
     signals_at(2, number)
-    outcome = stylize("-o", "out.png", "--size", "96", "--coarse-iterations", "1")
+    outcome = stylize("-o", "out.png", "--size", "120", "--coarse-iterations", "1")
     assert outcome.code == 130
     assert "Stopped after 2 of 6 evaluations; the picture so far is 'out.png'." in outcome.err
     assert outcome.out == ""
     with Image.open("out.png") as picture:
-        assert picture.size == (96, 72)
+        assert picture.size == (120, 90)
         assert picture.convert("L").getextrema()[0] < picture.convert("L").getextrema()[1]
     assert signal.getsignal(number) is before
 

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
+from impasto.cli.plan import Plan, spell
 from impasto.cli.progress import (
     BarProgress,
+    DetachableProgress,
     JsonProgress,
     LineProgress,
-    Plan,
     SilentProgress,
     choose_progress,
-    spell,
 )
 from impasto.estimate import Cost
 from impasto.pyramid import Level
@@ -33,15 +33,15 @@ class FakeStep:
 
 
 def test_json_is_one_object_a_line(stylize):
-    outcome = stylize("--progress", "json", "--size", "96", "--coarse-iterations", "2", "-o", "out.png", "-v")
+    outcome = stylize("--progress", "json", "--size", "120", "--coarse-iterations", "2", "-o", "out.png", "-v")
     assert (outcome.code, outcome.out) == (0, "out.png\n")
     lines = [json.loads(line) for line in outcome.err.splitlines()]
     start = next(line for line in lines if "estimated_seconds" in line)
     steps = [line for line in lines if "step" in line]
-    assert (start["size"], start["sizes"], start["evaluations"]) == ([96, 72], [[48, 36], [96, 72]], 9)
+    assert (start["size"], start["sizes"], start["evaluations"]) == ([120, 90], [[60, 45], [120, 90]], 9)
     assert [(line["size"], line["step"], line["of"]) for line in steps] == [
-        *(([48, 36], number, 6) for number in range(1, 7)),
-        *(([96, 72], number, 3) for number in range(1, 4)),
+        *(([60, 45], number, 6) for number in range(1, 7)),
+        *(([120, 90], number, 3) for number in range(1, 4)),
     ]
     for line in steps:
         assert line["loss"] == pytest.approx(sum(line["terms"].values()), rel=1e-4)
@@ -81,15 +81,40 @@ def test_no_color_is_honored(stylize, monkeypatch):
     assert "\x1b[9" not in sys.stderr.getvalue()  # type: ignore[attr-defined]
 
 
+def chosen(name: str) -> type:
+    progress = choose_progress(name, quiet=False)
+    assert isinstance(progress, DetachableProgress)
+    return type(progress._progress)
+
+
 def test_the_choice(monkeypatch):
     assert isinstance(choose_progress("json", quiet=True), SilentProgress)
-    assert isinstance(choose_progress("json", quiet=False), JsonProgress)
-    assert isinstance(choose_progress("auto", quiet=False), LineProgress)
+    assert chosen("json") is JsonProgress
+    assert chosen("auto") is LineProgress
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(choose_progress("auto", quiet=False), BarProgress)
+    assert chosen("auto") is BarProgress
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(choose_progress("auto", quiet=False), LineProgress)
+    assert chosen("auto") is LineProgress
+
+
+class Broken:
+    """A stream whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    flush = write
+
+    def isatty(self) -> bool:
+        return False
+
+
+def test_a_run_goes_on_when_the_reader_of_its_progress_goes_away(monkeypatch):
+    progress = choose_progress("json", quiet=False)
+    monkeypatch.setattr("sys.stderr", Broken())
+    progress.say("nobody hears this")
+    assert isinstance(progress._progress, SilentProgress)
 
 
 def test_time_left_follows_the_pixels_and_the_clock(monkeypatch):

@@ -74,11 +74,11 @@ def test_never_replaces_an_input_by_a_snapshot(stylize, folder):
 
 
 def test_saves_snapshots_at_the_size_of_the_result(stylize, folder):
-    outcome = stylize("-o", "out.jpg", "--save-every", "2", "--size", "96", "--coarse-iterations", "1")
+    outcome = stylize("-o", "out.jpg", "--save-every", "2", "--size", "120", "--coarse-iterations", "1")
     assert outcome.code == 0
     assert pictures(folder) == {"out.jpg", "out_0002.png", "out_0004.png", "out_0006.png"}
     with Image.open("out_0002.png") as picture:
-        assert picture.size == (96, 72)
+        assert picture.size == (120, 90)
 
 
 def test_checks_the_names_of_all_snapshots_beforehand(stylize, folder):

@@ -71,6 +71,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; whatever goes wrong ends in a sentence on stderr."""
+    _open_closed_streams()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # PyTorch's remarks on the hardware are not for users
     try:
         with warnings.catch_warnings():
@@ -89,6 +90,12 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except Exception as error:
         return _fail_unexpectedly(error, arguments)
+
+
+def _open_closed_streams() -> None:
+    """Python has None for a stream that is closed from the start, as some services do; write into nothing then."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - for the rest of the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 def _fail(message: str, code: int) -> int:

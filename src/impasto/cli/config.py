@@ -10,10 +10,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from impasto.errors import InputError, OptionError, did_you_mean
+from impasto.image.files import expanded
 from impasto.presets import get_preset
 from impasto.spec import OutputOptions, RunOptions, StyleSpec, build
 
 __all__ = ["read_config"]
+
+LARGEST_FILE = 1_000_000
 
 TABLES: dict[str, type[BaseModel]] = {"style": StyleSpec, "run": RunOptions, "output": OutputOptions}
 
@@ -23,7 +26,7 @@ def read_config(path: str) -> dict[str, Any]:
 
     Raises InputError if the file is missing or no TOML, OptionError for names and values that cannot be.
     """
-    content = _parse(Path(path))
+    content = _parse(expanded(path))
     try:
         options = dict(_flatten(content))
         for model in TABLES.values():
@@ -37,9 +40,11 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    if path.is_dir():
-        raise InputError(f"--config is '{path}', a folder: give a TOML file.")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--config is '{path}', which is no regular file: give a TOML file.")
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"--config is '{path}', which is too large for a file of options.")
         return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"There is no file '{path}' for --config: check the path.") from None
@@ -49,6 +54,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"'{path}' is not valid TOML: {error}.") from None
     except UnicodeDecodeError:
         raise InputError(f"'{path}' is not text in UTF-8: save it as such, or check --config.") from None
+    except (RecursionError, ValueError):  # nested too deep, or numbers of thousands of digits
+        raise InputError(f"'{path}' has values that cannot be options: check --config.") from None
 
 
 def _flatten(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -99,7 +99,7 @@ def _cpu_name() -> str:
 
 
 def _memory() -> Iterator[Finding]:
-    from impasto.device import memory_bytes
+    from impasto.memory import memory_bytes
 
     total, free = memory_bytes()
     if total is None:

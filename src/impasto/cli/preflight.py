@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from impasto.cli.options import Options
 from impasto.errors import InputError, OptionError, OutputError, did_you_mean
-from impasto.image.files import check_output, picture_size
+from impasto.image.files import check_output, expanded, new_file_beside, picture_size
 from impasto.networks import NETWORKS, VGG19, get_network
 from impasto.pyramid import Level, plan_pyramid
 from impasto.spec import StyleSpec, output_size
@@ -19,8 +19,10 @@ __all__ = ["Job", "check_job"]
 BYTES_PER_PIXEL = 4
 """What a pixel of a PNG of noise takes, and a little for the headers."""
 
+MOST_SNAPSHOTS = 10_000
+
 STEM_LENGTH = 80
-"""Longer names of inputs are cut in the default name of the output, which file systems limit to 255 bytes."""
+"""Longer names of inputs, in bytes, are cut in the default name of the output; file systems have limits."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,21 @@ def check_job(content: str, style: str, output: str | None, overwrite: bool, opt
 
     Raises InputError, OptionError or OutputError for the first thing that is in the way.
     """
-    photo, painting = Path(content).expanduser(), Path(style).expanduser()
+    photo, painting = expanded(content), expanded(style)
     levels = _plan(picture_size(photo), picture_size(painting), options.spec)
     _check_spec(options.spec)
     if output is None:
-        stem = name or f"{photo.stem[:STEM_LENGTH]}_{painting.stem[:STEM_LENGTH]}"
+        stem = name or f"{_shortened(photo.stem)}_{_shortened(painting.stem)}"
         job = Job(photo, painting, Path(f"{stem}.png"), overwrite, options)
         job = job if overwrite else _with_free_name(job, levels)
     else:
-        job = Job(photo, painting, Path(output).expanduser(), overwrite, options)
+        job = Job(photo, painting, expanded(output), overwrite, options)
     _check_outputs(job, levels)
     return job
+
+
+def _shortened(stem: str) -> str:
+    return os.fsencode(stem)[:STEM_LENGTH].decode(errors="ignore")
 
 
 def _plan(photo: tuple[int, int], painting: tuple[int, int], spec: StyleSpec) -> list[Level]:
@@ -72,7 +78,7 @@ def _check_spec(spec: StyleSpec) -> None:
     starts = ("content", "style", "noise")
     if spec.init not in starts:
         try:
-            picture_size(Path(spec.init))
+            picture_size(expanded(spec.init))
         except InputError as error:
             hint = did_you_mean(spec.init, starts)
             raise OptionError(
@@ -93,7 +99,9 @@ def _files(job: Job, levels: Sequence[Level]) -> list[Path]:
     """Every file that the run will write, the result at the end."""
     every = job.options.output.save_every
     total = sum(level.iterations for level in levels)
-    snapshots = range(every, total + 1, every) if every else ()
+    snapshots = range(every, total + 1, every) if every else range(0)
+    if len(snapshots) > MOST_SNAPSHOTS:
+        raise OptionError(f"--save-every {every} would write {len(snapshots):,} pictures: give a larger number.")
     return [*(job.snapshot(evaluation) for evaluation in snapshots), job.output]
 
 
@@ -119,7 +127,7 @@ def _check_outputs(job: Job, levels: Sequence[Level]) -> None:
 
 
 def _check_is_no_input(path: Path, job: Job) -> None:
-    start = Path(job.options.spec.init)
+    start = expanded(job.options.spec.init)
     inputs = [job.content, job.style, *([start] if start.is_file() else [])]
     if any(path.samefile(picture) for picture in inputs):
         raise OutputError(f"'{path}' is one of the inputs, and would be lost: choose another -o.")
@@ -127,5 +135,4 @@ def _check_is_no_input(path: Path, job: Job) -> None:
 
 def _try_to_write(path: Path) -> None:
     """Make and remove a file in the way in which the result will be made: permissions do not tell all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-        pass
+    new_file_beside(path).unlink()

@@ -9,70 +9,27 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
+
+from impasto.cli.plan import Plan, announcement, spell
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from impasto.estimate import Cost
     from impasto.optimize import Step
-    from impasto.pyramid import Level
 
 __all__ = [
     "BarProgress",
     "JsonProgress",
     "LineProgress",
-    "Plan",
     "Progress",
     "SilentProgress",
     "choose_progress",
-    "spell",
 ]
-
-
-@dataclass
-class Plan:
-    """The levels of a run, what they cost, and when it began."""
-
-    levels: Sequence[Level]
-    cost: Cost
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the finished picture in pixels."""
-        height, width = self.levels[-1].size
-        return width, height
-
-    @property
-    def seconds(self) -> float:
-        """The estimate for the whole run."""
-        return self.cost.of_levels(self.levels)
-
-    @property
-    def evaluations(self) -> int:
-        """Those of the whole run."""
-        return sum(level.iterations for level in self.levels)
-
-    def seconds_left(self, step: Step) -> float:
-        """The estimate for what is left after ``step``, corrected by how long the rest really took.
-
-        A tenth of the run counts as having gone to plan: the first evaluations are slower than the others.
-        """
-        done = 0.0
-        for level in self.levels:
-            if level.size == step.size:
-                done += self.cost.of_level(level) * step.index / level.iterations
-                break
-            done += self.cost.of_level(level)
-        prior = max(self.seconds / 10, 1e-9)
-        pace = (time.monotonic() - self.began + prior) / (done + prior)
-        return pace * max(self.seconds - done, 0.0)
 
 
 class Progress(Protocol):
@@ -108,7 +65,7 @@ class LineProgress:
     """Where nobody looks at a terminal: a line at the start, and the path on stdout."""
 
     def begin(self, plan: Plan) -> None:
-        typer.echo(_announcement(plan), err=True)
+        typer.echo(announcement(plan), err=True)
 
     def show(self, step: Step, plan: Plan) -> None: ...
     def end(self) -> None: ...
@@ -158,7 +115,7 @@ class BarProgress:
     def begin(self, plan: Plan) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self.say(_announcement(plan))
+        self.say(announcement(plan))
         columns = (
             "{task.fields[size]}",
             BarColumn(),
@@ -201,41 +158,49 @@ class BarProgress:
         typer.echo(path)
 
 
+class DetachableProgress:
+    """Another progress, until the one who reads it goes away: that must not end a run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def begin(self, plan: Plan) -> None:
+        self._try(lambda progress: progress.begin(plan))
+
+    def show(self, step: Step, plan: Plan) -> None:
+        self._try(lambda progress: progress.show(step, plan))
+
+    def end(self) -> None:
+        self._try(lambda progress: progress.end())
+
+    def say(self, text: str) -> None:
+        self._try(lambda progress: progress.say(text))
+
+    def saved(self, path: str, loss: float) -> None:
+        self._try(lambda progress: progress.saved(path, loss))
+
+    def _try(self, tell: Callable[[Progress], None]) -> None:
+        try:
+            tell(self._progress)
+        except (OSError, ValueError):  # ValueError: the stream was closed
+            self._progress = SilentProgress()
+
+
 def choose_progress(name: str, *, quiet: bool) -> Progress:
     """Return what --progress asks for; ``auto`` is a bar where a terminal can redraw a line, few lines elsewhere."""
     if quiet:
         return SilentProgress()
     if name == "json":
-        return JsonProgress()
+        return DetachableProgress(JsonProgress())
     if name == "bar" or (name == "auto" and _can_redraw()):
-        return BarProgress()
-    return LineProgress()
+        return DetachableProgress(BarProgress())
+    return DetachableProgress(LineProgress())
 
 
 def _can_redraw() -> bool:
     from rich.console import Console
 
     return sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal
-
-
-def _announcement(plan: Plan) -> str:
-    width, height = plan.size
-    count = len(plan.levels)
-    sizes = "1 size" if count == 1 else f"{count} sizes"
-    return f"{width} x {height} pixels, {sizes}, about {spell(plan.seconds)}"
-
-
-def spell(seconds: float) -> str:
-    """Say a time as people do: 40 s, 3 min, 1 h 20 min."""
-    if seconds < 95:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{round(hours / 24)} days"
-    return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
 
 
 def _finite(value: Any) -> Any:

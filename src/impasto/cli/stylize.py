@@ -14,8 +14,9 @@ import typer
 
 from impasto.cli.interrupt import EXIT_INTERRUPTED, Interrupt, interruptible
 from impasto.cli.options import PROGRESS, check_choice, flag, resolve, with_flags
+from impasto.cli.plan import Plan
 from impasto.cli.preflight import Job, check_job
-from impasto.cli.progress import Plan, Progress, choose_progress
+from impasto.cli.progress import Progress, choose_progress
 from impasto.errors import ImpastoError, OutputError
 
 if TYPE_CHECKING:
@@ -77,12 +78,11 @@ def run_job(content: str, style: str, values: dict[str, Any], *, name: str = "")
 
 def _compute(job: Job, progress: Progress, interrupt: Interrupt) -> tuple[Result, int]:
     """Return the result, and how many evaluations were left out because someone interrupted."""
-    from impasto.estimate import check_memory, measure_cost
+    from impasto.estimate import measure_cost
     from impasto.result import Result
     from impasto.stylize import prepare
 
     transfer = prepare(job.content, job.style, job.options.spec, job.options.run)
-    check_memory(transfer)
     _log(transfer)
     plan = Plan(transfer.levels, measure_cost(transfer))
     progress.begin(plan)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from impasto.cli.options import unwrapped
+from impasto.image.files import expanded
 
 __all__ = ["EXAMPLES", "app"]
 
@@ -55,7 +55,7 @@ def import_file(
     """Check a file with the weights of a network, recognize the network, and keep a copy in the cache."""
     from impasto.weights import import_weights
 
-    network, path = import_weights(Path(file).expanduser())
+    network, path = import_weights(expanded(file))
     typer.echo(f"{network.name} imported: {path}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,17 @@ from PIL import Image, UnidentifiedImageError
 
 from impasto.errors import InputError, OutputError, did_you_mean
 
-__all__ = ["EXTENSIONS", "MAX_PIXELS", "check_output", "check_path", "format_of", "opened", "picture_size"]
+__all__ = [
+    "EXTENSIONS",
+    "MAX_PIXELS",
+    "check_output",
+    "check_path",
+    "expanded",
+    "format_of",
+    "new_file_beside",
+    "opened",
+    "picture_size",
+]
 
 MAX_PIXELS = 178_000_000
 """Pictures above this are refused from their header, before their pixels are decoded; a little below Pillow's limit."""
@@ -23,9 +34,20 @@ FORMATS = ("JPEG", "PNG")
 
 EXTENSIONS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
+LONGEST_NAME = 240
+"""Bytes of a file's name; file systems take 255, and snapshots are named after the result."""
+
 ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
+
+
+def expanded(text: str) -> Path:
+    """The path that ``text`` names, ~ being someone's home; raise InputError if there is no such person."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(f"'{text}' names a home folder that is not there: check the path.") from None
 
 
 def check_path(path: Path) -> None:
@@ -103,6 +125,8 @@ def _check_pixels(size: tuple[int, int], name: str) -> None:
 
 def check_output(path: Path, *, overwrite: bool = False, needed: int = 0) -> None:
     """Raise OutputError unless ``needed`` bytes can be written to ``path``, which may exist only to be replaced."""
+    if "\0" in str(path):
+        raise OutputError("The name of the result holds a character of value 0: choose another -o.")
     format_of(path)
     try:
         _check_place(path, overwrite, needed)
@@ -116,6 +140,8 @@ def _check_place(path: Path, overwrite: bool, needed: int) -> None:
         raise OutputError(f"There is no folder '{folder}' for the result: create it, or choose another -o.")
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder: give -o the name of a file.")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise OutputError(f"The name '{path.name[:40]}...' is too long: choose a shorter -o.")
     if path.exists() and not overwrite:
         raise OutputError(f"'{path}' exists already: add -y to replace it, or choose another -o.")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -137,3 +163,10 @@ def format_of(path: Path) -> str:
         return EXTENSIONS[extension]
     found = f"the extension '{path.suffix}'" if path.suffix else "no extension"
     raise OutputError(f"'{path}' has {found}.{did_you_mean(extension, EXTENSIONS)} Use one of {', '.join(EXTENSIONS)}.")
+
+
+def new_file_beside(path: Path) -> Path:
+    """Make an empty file in the folder of ``path``, to be written and renamed to it, with the usual permissions."""
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary

@@ -50,7 +50,7 @@ def _from_file(file: Path | io.BytesIO, name: str) -> Tensor:
 
 def _from_pil(image: Image.Image) -> Tensor:
     upright = ImageOps.exif_transpose(image)
-    if upright.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+    if upright.mode.startswith("I;16"):
         values = np.asarray(upright, dtype=np.float32) / 65535.0
         return _from_array(values.clip(0.0, 1.0))
     if upright.has_transparency_data:

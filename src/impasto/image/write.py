@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.errors import OutputError
-from impasto.image.files import EXTENSIONS, check_output, format_of
+from impasto.image.files import EXTENSIONS, check_output, format_of, new_file_beside
 
 __all__ = ["EXTENSIONS", "check_output", "encode", "to_pil", "write_image"]
 
@@ -49,12 +48,11 @@ def write_bytes(data: bytes, path: Path, *, overwrite: bool) -> None:
     """Write to a temporary file in the same folder, flush it to the disk, and rename it to ``path``."""
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        temporary = new_file_beside(path)
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(_default_mode())
         _put_in_place(temporary, path, overwrite=overwrite)
     except OSError as error:
         raise OutputError(f"'{path}' cannot be written ({error.strerror or error}): {_REMEDY}") from None
@@ -76,9 +74,3 @@ def _put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"'{path}' exists already: add -y to replace it, or choose another -o.") from None
     except OSError:  # a file system without hard links
         temporary.replace(path)
-
-
-def _default_mode() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

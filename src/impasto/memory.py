@@ -1,0 +1,60 @@
+"""How much memory there is, and how much a run takes: known before anything large is allocated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from impasto.device import Machine
+from impasto.errors import OptionError
+from impasto.spec import StyleSpec
+
+__all__ = ["check_memory", "memory_bytes", "peak_bytes"]
+
+ACTIVATION_VALUES = 1300
+"""What one evaluation keeps for its gradient at the full size: values of the network's dtype per pixel, as measured."""
+
+BASE_BYTES = 600e6
+"""PyTorch, the weights, and the pictures."""
+
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_bytes() -> tuple[int | None, int | None]:
+    """Return (total, free) memory in bytes, None where the system does not tell; a container's limit is its total."""
+    total, free = _system_memory()
+    for limit in map(Path, CGROUP_LIMITS):
+        if total is not None and limit.is_file() and (text := limit.read_text().strip()).isdigit():
+            total = min(total, int(text))
+    return total, free if free is None or total is None else min(free, total)
+
+
+def _system_memory() -> tuple[int | None, int | None]:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        sizes = {name: int(value.split()[0]) * 1024 for name, value in fields.items()}
+        return sizes.get("MemTotal"), sizes.get("MemAvailable")
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
+    except (AttributeError, OSError, ValueError):
+        return None, None
+
+
+def peak_bytes(size: tuple[int, int], spec: StyleSpec, machine: Machine) -> float:
+    """Predict the memory of a run at its full size of (height, width) pixels, in bytes, roughly."""
+    activations = ACTIVATION_VALUES * machine.dtype.itemsize
+    vectors = 2 * spec.history + 5 if spec.optimizer == "lbfgs" else 6
+    return BASE_BYTES + size[0] * size[1] * (activations + vectors * 3 * 4)
+
+
+def check_memory(size: tuple[int, int], spec: StyleSpec, machine: Machine) -> None:
+    """Raise OptionError if the run cannot fit into all the memory of this machine: the system would kill it midway."""
+    total, _ = memory_bytes()
+    needed = peak_bytes(size, spec, machine)
+    if machine.device.type == "cpu" and total is not None and needed > total:
+        fitting = max(size) * (max(total - BASE_BYTES, 0) / (needed - BASE_BYTES)) ** 0.5
+        raise OptionError(
+            f"{size[1]} x {size[0]} pixels need about {needed / 1e9:.0f} GB of memory, and this machine has"
+            f" {total / 1e9:.0f} GB: use --size {int(0.9 * fitting)} or less."
+        )
