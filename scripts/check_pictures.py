@@ -18,8 +18,9 @@ from impasto.color import match_color
 from impasto.features import Extractor
 from impasto.image.read import read_image
 from impasto.image.resize import resize
-from impasto.metrics import Figures, measure
+from impasto.metrics import Figures, measure, speck_share
 from impasto.networks import VGG19
+from impasto.spec import scaled_to_long_side
 from impasto.weights import load_weights
 
 STYLE_SHARE = 0.55
@@ -27,11 +28,12 @@ STYLE_SHARE = 0.55
 
 CONTENT_LIMIT = 0.8
 
-BORDER_FACTOR = 3.0
-"""The border is at most so many times as busy, against the inside, as the busier one of photo and evenness (1)."""
+BORDER_FACTOR = 1.5
+"""The border is at most so many times as busy as the photo's own, or as the inside."""
 
-SPECK_LIMIT = 0.02
-"""At most this share of the pixels is isolated and saturated, beyond the photo's own."""
+SPECK_FACTOR = 2.0
+SPECK_FLOOR = 0.005
+"""Isolated saturated pixels: at most so many times the share in photo or painting, beyond a share of all pixels."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,15 @@ class Check:
         return self.found < self.limit
 
 
-def checks(ours: Figures, photo: Figures, recolored: Figures) -> list[Check]:
+def checks(ours: Figures, photo: Figures, recolored: Figures, painting_specks: float) -> list[Check]:
     """What a finished picture has to hold against the photo itself and a plain transfer of color moments."""
+    specks = SPECK_FACTOR * max(photo.speck_share, painting_specks) + SPECK_FLOOR
     return [
         Check("style error, against the photo's", ours.style_error, STYLE_SHARE * photo.style_error),
         Check("style error, against a color transfer's", ours.style_error, recolored.style_error),
         Check("content error", ours.content_error, CONTENT_LIMIT),
         Check("border energy", ours.border_energy, BORDER_FACTOR * max(1.0, photo.border_energy)),
-        Check("specks", ours.speck_share, photo.speck_share + SPECK_LIMIT),
+        Check("specks", ours.speck_share, specks),
     ]
 
 
@@ -72,7 +75,8 @@ def check_pair(extractor: Extractor, folder: Path, pair: str, size: int) -> bool
     figures = [
         measure(extractor, picture, photo, painting) for picture in (painted, photo, match_color(photo, painting))
     ]
-    results = checks(*figures)
+    size = scaled_to_long_side((painting.shape[-2], painting.shape[-1]), max(painted.shape[-2:]))
+    results = checks(*figures, speck_share(resize(painting, size)))
     for check in results:
         print(f"{pair:40} {check.name:42} {check.found:.4f} < {check.limit:.4f} {'ok' if check.holds else 'FAILED'}")
     return all(check.holds for check in results)

@@ -382,3 +382,14 @@ def test_lbfgs_goes_at_least_as_low_as_that_of_torch_on_real_pairs(vgg19: dict[s
     # Without line search a path is chaotic to about a percent, either way.
     assert max(ratios) < 1.01
     assert sum(ratios) / len(ratios) <= 1
+
+
+@pytest.mark.parametrize("kind", [LBFGS, Adam])
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_gradients_at_the_ends_of_float32_still_lead_somewhere(kind: type[LBFGS | Adam], scale: float) -> None:
+    solver, point = kind(), torch.linspace(-1, 1, 300)
+    for _ in range(20):
+        following = solver.step(point, scale * point.square().sum(), scale * 2 * point)
+        assert bool(torch.isfinite(following).all())
+        point = following
+    assert float(point.abs().max()) < 0.9

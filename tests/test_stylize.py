@@ -18,6 +18,7 @@ from impasto.image.read import read_image
 from impasto.image.resize import resize
 from impasto.image.write import encode, to_pil, write_image
 from impasto.networks import Network
+from impasto.presets import resolve_spec
 from impasto.result import Result
 from impasto.spec import MIN_SIDE, RunOptions, StyleSpec
 from impasto.stylize import iterate, prepare, stylize
@@ -375,3 +376,25 @@ def test_preparing_checks_without_computing(photo: Tensor, painting: Tensor) -> 
     transfer = prepare(photo, painting, StyleSpec(size="48"), RunOptions(device="cpu"))
     assert transfer.size == (36, 48)
     assert transfer.levels[-1].iterations == transfer.spec.num_iterations
+
+
+def test_strength_0_is_the_photo_whatever_the_weights(installed: Network, photo: Tensor, painting: Tensor) -> None:
+    options = {"size": 48, "content_weight": 0, "tv_weight": 0, "init": "noise"}
+    assert torch.equal(stylize(photo, painting, strength=0, **options).tensor, photo)
+
+
+def test_classic_is_computed_in_float32(installed: Network, photo: Tensor, painting: Tensor) -> None:
+    machine = prepare(photo, painting, resolve_spec("classic", {"size": 48}), RunOptions(device="cpu")).machine
+    assert machine.precision == "fp32"
+
+
+def test_the_solver_as_well_keeps_to_the_threads(
+    installed: Network, photo: Tensor, painting: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    dot = torch.dot
+    monkeypatch.setattr(torch, "dot", lambda a, b: (seen.append(torch.get_num_threads()), dot(a, b))[1])
+    before = torch.get_num_threads()
+    stylize(photo, painting, size=48, num_iterations=5, threads=before + 1)
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
