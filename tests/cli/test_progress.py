@@ -136,3 +136,11 @@ def test_time_left_follows_the_pixels_and_the_clock(monkeypatch):
 )
 def test_times_are_spelled_as_people_do(seconds, text):
     assert spell(seconds) == text
+
+
+def test_errors_are_objects_as_well_where_progress_is(stylize):
+    outcome = stylize("--progress", "json", "-o", "nowhere/out.png")
+    assert outcome.code == 2
+    (line,) = outcome.err.splitlines()
+    assert json.loads(line)["code"] == 2
+    assert "There is no folder 'nowhere'" in json.loads(line)["error"]

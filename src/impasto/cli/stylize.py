@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -63,6 +64,17 @@ def run_job(content: str, style: str, values: dict[str, Any], *, name: str = "")
     """Do what the flags in ``values`` ask for; the default output is ``name``.png or made of the inputs' names."""
     check_choice("--progress", values["progress"], PROGRESS)
     progress = choose_progress(values["progress"], quiet=values["quiet"])
+    try:
+        _run(content, style, values, name, progress)
+    except ImpastoError as error:
+        if values["progress"] != "json" or values["quiet"]:
+            raise
+        # Who reads objects line by line wants this one as well.
+        typer.echo(json.dumps({"error": str(error), "code": error.exit_code}), err=True)
+        raise typer.Exit(error.exit_code) from None
+
+
+def _run(content: str, style: str, values: dict[str, Any], name: str, progress: Progress) -> None:
     with interruptible(progress.say) as interrupt, _logging_to(progress, verbose=values["verbose"]):
         job = check_job(content, style, values["output"], values["overwrite"], resolve(values), name)
         result, left_out = _compute(job, progress, interrupt)
