@@ -1,6 +1,6 @@
 """Paint every photo of a folder in the hand of every painting of another, and lay the results out on one sheet.
 
-python scripts/contact_sheet.py PHOTOS PAINTINGS OUT [--size 256] [--strength 0.5] [--preset standard] [--pairs A:B ...]
+python scripts/contact_sheet.py PHOTOS PAINTINGS OUT [--size 256] [--strength 0.5] [--preset standard] [--few | --pairs A:B ...]
 
 OUT is a folder: one PNG a pair, figures.tsv with the figures of impasto.metrics, and sheet.jpg. Pairs that are there
 already are not painted again, so a sheet that was stopped goes on where it was.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 from pathlib import Path
 
 from PIL import Image
@@ -24,13 +25,16 @@ from impasto.weights import load_weights
 Pair = tuple[Path, Path]
 
 
-def find_pairs(photos: Path, paintings: Path, wanted: list[str]) -> list[Pair]:
-    """All pairs, or those named as photo:painting, by the stems of the files."""
+def find_pairs(photos: Path, paintings: Path, wanted: list[str], few: bool) -> list[Pair]:
+    """All pairs, those named as photo:painting by the stems of the files, or ``few``: two paintings a photo, in turn."""
     contents = {path.stem: path for path in sorted(photos.glob("*.jpg"))}
     styles = {path.stem: path for path in sorted(paintings.glob("*.jpg"))}
     if wanted:
         names = [pair.split(":") for pair in wanted]
         return [(contents[content], styles[style]) for content, style in names]
+    if few:
+        turns = itertools.cycle(styles.values())
+        return [(content, next(turns)) for content in contents.values() for _ in range(2)]
     return [(content, style) for content in contents.values() for style in styles.values()]
 
 
@@ -82,10 +86,11 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=0.5)
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--pairs", nargs="*", default=[])
+    parser.add_argument("--few", action="store_true", help="two paintings a photo, in turn, instead of all")
     parser.add_argument("--cell", type=int, default=200, help="pixels of a cell of the sheet")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    pairs = find_pairs(arguments.photos, arguments.paintings, arguments.pairs)
+    pairs = find_pairs(arguments.photos, arguments.paintings, arguments.pairs, arguments.few)
     extractor = Extractor(VGG19, load_weights(VGG19), padding="zeros")
     options: dict[str, object] = {
         "size": arguments.size,
