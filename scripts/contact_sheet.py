@@ -1,6 +1,7 @@
 """Paint every photo of a folder in the hand of every painting of another, and lay the results out on one sheet.
 
-python scripts/contact_sheet.py PHOTOS PAINTINGS OUT [--size 256] [--strength 0.5] [--preset standard] [--few | --pairs A:B ...]
+python scripts/contact_sheet.py PHOTOS PAINTINGS OUT [--size 256] [--strength 0.5] [--preset standard]
+    [--few | --pairs PHOTO:PAINTING ...]
 
 OUT is a folder: one PNG a pair, figures.tsv with the figures of impasto.metrics, and sheet.jpg. Pairs that are there
 already are not painted again, so a sheet that was stopped goes on where it was.
@@ -26,7 +27,7 @@ Pair = tuple[Path, Path]
 
 
 def find_pairs(photos: Path, paintings: Path, wanted: list[str], few: bool) -> list[Pair]:
-    """All pairs, those named as photo:painting by the stems of the files, or ``few``: two paintings a photo, in turn."""
+    """All pairs, those named as photo:painting by the stems of the files, or two paintings a photo, in turn."""
     contents = {path.stem: path for path in sorted(photos.glob("*.jpg"))}
     styles = {path.stem: path for path in sorted(paintings.glob("*.jpg"))}
     if wanted:
