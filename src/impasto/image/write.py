@@ -16,7 +16,8 @@ from impasto.image.files import EXTENSIONS, check_output, format_of, new_file_be
 
 __all__ = ["EXTENSIONS", "check_output", "encode", "to_pil", "write_image"]
 
-JPEG_QUALITY = 95
+JPEG_QUALITY = 98
+"""At 95 the file's loss would be 2 % above that of the picture: Gram matrices see the noise of compression."""
 
 
 def to_pil(image: Tensor) -> Image.Image:
