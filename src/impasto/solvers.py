@@ -47,9 +47,10 @@ class LBFGS:
 
     Departures: the first step moves the values by ``first_step`` (root mean square) instead of by a length that
     depends on the scale of the loss; a pair (s, y) is kept if sᵀy > ``curvature`` |s| |y|, a test without units; no
-    step moves the values by more than ``max_step`` (root mean square); after a failed step it returns to the last
-    good point, forgets the curvature and goes a shorter way down the gradient. Memory: 2 ``history`` + 3 times the
-    point.
+    step moves the values by more than ``max_step`` (root mean square); the recursion starts from |s| / |y|, the
+    geometric mean of the two steps of Barzilai and Borwein (1988), instead of the shorter one, sᵀy / yᵀy, which
+    measured lower losses; after a failed step it returns to the last good point, forgets the curvature and goes a
+    shorter way down the gradient. Memory: 2 ``history`` + 3 times the point.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class LBFGS:
         del self._steps[: -self.history], self._changes[: -self.history]
 
     def _direction(self, gradient: Tensor) -> Tensor:
-        """-H g by the two-loop recursion, H starting from the newest pair's sᵀy / yᵀy."""
+        """-H g by the two-loop recursion, H starting from the newest pair's |s| / |y|."""
         if not self._steps:
             length = self.first_step * self._shrink * math.sqrt(gradient.numel())
             norm = float(gradient.norm())
@@ -118,7 +119,7 @@ class LBFGS:
             direction = direction - alpha * y
             alphas.append(alpha)
         s, y = pairs[-1]
-        direction = direction * (_dot(s, y) / _dot(y, y))
+        direction = direction * (s.norm() / y.norm())
         for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
             beta = _dot(y, direction) / _dot(s, y)
             direction = direction + (alpha - beta) * s
