@@ -138,3 +138,19 @@ def test_a_loss_of_nan_is_never_better() -> None:
     good, bad = step_of(1.0), step_of(math.nan)
     assert bad.better_than(good) is good
     assert good.better_than(bad) is good
+
+
+def test_the_last_step_is_the_best_one_seen() -> None:
+    class Wanderer:
+        """Goes 3, 1, 2 whatever it is told."""
+
+        def __init__(self) -> None:
+            self.points = iter((1.0, 2.0))
+
+        def step(self, point: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+            return torch.full_like(point, next(self.points))
+
+    start = torch.full((1, 3, 2, 2), 3.0)
+    steps = list(optimize(start, lambda x: Evaluation(x.sum(), torch.ones_like(x)), Wanderer(), 3))  # type: ignore[arg-type]
+    assert [step.index for step in steps] == [1, 2, 3]
+    assert [step.loss for step in steps] == [36, 12, 12]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -55,9 +55,15 @@ class Step:
 
 
 def optimize(pixels: Tensor, evaluate: Evaluate, solver: Solver, iterations: int) -> Iterator[Step]:
-    """Minimize ``evaluate`` from ``pixels``, yielding after each of ``iterations`` evaluations."""
+    """Minimize ``evaluate`` from ``pixels``, yielding after each of ``iterations`` evaluations.
+
+    Without a line search a single step may lead uphill; so the last Step is the best one seen, the picture to keep.
+    """
+    best: Step | None = None
     for index in range(1, iterations + 1):
         evaluation = evaluate(pixels)
-        yield Step(pixels, evaluation, index, iterations)
+        step = Step(pixels, evaluation, index, iterations)
+        best = step.better_than(best)
+        yield step if index < iterations else replace(best, index=index)
         if index < iterations:
             pixels = solver.step(pixels, evaluation.loss, evaluation.gradient)

@@ -119,7 +119,7 @@ class LBFGS:
             direction = direction - alpha * y
             alphas.append(alpha)
         s, y = pairs[-1]
-        direction = direction * (s.norm() / y.norm())
+        direction = direction * (float(s.norm()) / float(y.norm()))
         for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
             beta = _dot(y, direction) / _dot(s, y)
             direction = direction + (alpha - beta) * s
