@@ -379,9 +379,7 @@ def test_lbfgs_goes_at_least_as_low_as_that_of_torch_on_real_pairs(vgg19: dict[s
         evaluate = bounded(style_transfer_objective(extractor, content, style, StyleSpec()))
         ours = min(step.loss for step in optimize(content, evaluate, LBFGS(history=HISTORY), EVALUATIONS))
         ratios.append(ours / lowest_of_torch(evaluate, content))
-    # Without line search a path is chaotic to about a percent, either way.
-    assert max(ratios) < 1.01
-    assert sum(ratios) / len(ratios) <= 1
+    assert max(ratios) <= 1, ratios
 
 
 @pytest.mark.parametrize("kind", [LBFGS, Adam])
