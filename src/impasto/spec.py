@@ -68,7 +68,6 @@ def parse_list(value: Any) -> Any:
     return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[str, BeforeValidator(parse_size)]
 Layers = Annotated[dict[str, Weight], BeforeValidator(parse_layers), AfterValidator(check_layers)]

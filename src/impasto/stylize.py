@@ -69,12 +69,9 @@ class Transfer:
             log.debug("%d x %d, %d evaluations", level.size[1], level.size[0], level.iterations)
             evaluate = bounded(self.objective(level))
             start = self.starting_point(level, previous)
-            best: Step | None = None
             for step in optimize(start, evaluate, self._solver(), level.iterations):
                 yield step
-                best = step.better_than(best)
-            if best is not None:
-                previous = best.image
+                previous = step.image  # of the last step, which is the best one
 
     def starting_point(self, level: Level, previous: Tensor | None = None) -> Tensor:
         """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its size."""

@@ -59,7 +59,7 @@ def test_replaces_an_existing_file_only_when_told(stylize, folder):
 @pytest.mark.parametrize("name", ["photo.jpg", "painting.png"])
 def test_never_replaces_an_input(stylize, folder, name):
     before = (folder / name).read_bytes()
-    outcome = stylize("-o", f"../work/{name}", "-y")
+    outcome = stylize("-o", f"../{folder.name}/{name}", "-y")
     assert outcome.code == 2
     assert "one of the inputs" in outcome.err
     assert (folder / name).read_bytes() == before

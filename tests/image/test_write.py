@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.errors import OutputError
+from impasto.image.files import EXTENSIONS, check_output
 from impasto.image.read import read_image
-from impasto.image.write import EXTENSIONS, check_output, encode, to_pil, write_image
+from impasto.image.write import encode, to_pil, write_image
 
 
 @pytest.fixture

@@ -167,6 +167,6 @@ def format_of(path: Path) -> str:
 
 def new_file_beside(path: Path) -> Path:
     """Make an empty file in the folder of ``path``, to be written and renamed to it, with the usual permissions."""
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return temporary

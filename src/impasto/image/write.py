@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.errors import OutputError
-from impasto.image.files import EXTENSIONS, check_output, format_of, new_file_beside
+from impasto.image.files import check_output, format_of, new_file_beside
 
-__all__ = ["EXTENSIONS", "check_output", "encode", "to_pil", "write_image"]
+__all__ = ["encode", "to_pil", "write_image"]
 
 JPEG_QUALITY = 98
 """At 95 the file's loss would be 2 % above that of the picture: Gram matrices see the noise of compression."""
@@ -56,13 +56,12 @@ def write_bytes(data: bytes, path: Path, *, overwrite: bool) -> None:
             os.fsync(file.fileno())
         _put_in_place(temporary, path, overwrite=overwrite)
     except OSError as error:
-        raise OutputError(f"'{path}' cannot be written ({error.strerror or error}): {_REMEDY}") from None
+        raise OutputError(
+            f"'{path}' cannot be written ({error.strerror or error}): make room, or choose another -o."
+        ) from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-_REMEDY = "make room or mend the folder, or choose another -o."
 
 
 def _put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
