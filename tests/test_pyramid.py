@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from impasto.errors import InputError
 from impasto.pyramid import plan_pyramid
-from impasto.spec import MIN_SIDE, StyleSpec, build
+from impasto.spec import MIN_SIDE, StyleSpec
+from impasto.validation import build
 
 sides = st.integers(MIN_SIDE, 6000)
 sizes = st.tuples(sides, sides)

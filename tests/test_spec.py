@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from impasto.errors import OptionError
-from impasto.spec import MIN_SIDE, OutputOptions, RunOptions, StyleSpec, build, output_size, scaled_to_long_side
+from impasto.spec import MIN_SIDE, OutputOptions, RunOptions, StyleSpec, output_size, scaled_to_long_side
+from impasto.validation import build
 
 RECORDS: list[type[BaseModel]] = [StyleSpec, RunOptions, OutputOptions]
 sides = st.integers(1, 20_000)

@@ -10,6 +10,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from impasto.version import __version__
+
 if TYPE_CHECKING:
     from impasto.errors import (
         ImpastoError,
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from impasto.result import Result
     from impasto.spec import RunOptions, StyleSpec
     from impasto.stylize import iterate, stylize
-
-__version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from impasto.errors import OptionError, did_you_mean
-from impasto.spec import StyleSpec, build
+from impasto.spec import StyleSpec
+from impasto.validation import build
 
 __all__ = ["PRESETS", "get_preset", "resolve_spec"]
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from impasto.errors import OptionError, did_you_mean
+from impasto.duration import parse_seconds
+from impasto.errors import OptionError
 
-__all__ = ["COARSEST_SIDE", "MIN_SIDE", "OutputOptions", "RunOptions", "StyleSpec", "build", "output_size"]
+__all__ = ["COARSEST_SIDE", "MIN_SIDE", "STARTS", "OutputOptions", "RunOptions", "StyleSpec", "output_size"]
 
 MIN_SIDE = 16
 """The shortest side a picture can have, in pixels: one position of relu5_1."""
@@ -24,10 +24,13 @@ MIN_SIDE = 16
 COARSEST_SIDE = 40
 """The short side in pixels down to which pictures are halved: fewer positions of relu5_1 leave seams between them."""
 
+STARTS = ("content", "style", "noise")
+"""What ``init`` may be, besides the path of a picture."""
+
+FormatName = Literal["png", "jpeg", "webp", "avif", "tiff", "gif"]
+
 MAX_SIDE = 65_500
 MAX_SEED = 2**63 - 1
-
-Record = TypeVar("Record", bound=BaseModel)
 
 
 def parse_size(value: Any) -> Any:
@@ -68,7 +71,18 @@ def parse_list(value: Any) -> Any:
     return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def parse_format(value: Any) -> Any:
+    """Accept the extensions jpg and tif as well."""
+    return {"jpg": "jpeg", "tif": "tiff"}.get(str(value).lower(), value)
+
+
+def to_seconds(value: Any) -> Any:
+    """Accept 60, "60s" and "1h30m"; return seconds."""
+    return parse_seconds(value) if isinstance(value, str) else value
+
+
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(to_seconds)]
 Size = Annotated[str, BeforeValidator(parse_size)]
 Layers = Annotated[dict[str, Weight], BeforeValidator(parse_layers), AfterValidator(check_layers)]
 Factor = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
@@ -95,6 +109,11 @@ class StyleSpec(_Options):
         le=10,
         allow_inf_nan=False,
         description="Long side of the painting as it is read, in long sides of the result.",
+    )
+    color: Literal["style", "content", "match"] = Field(
+        "style",
+        description="Whose colors: the painting's; the photo's, of which only the lightness is painted; or those of"
+        " the painting, matched to the photo's beforehand.",
     )
     content_layers: Layers = Field(
         {"relu4_2": 1.0}, description="Layers that hold the content; weights as relu3_1=0.5,relu4_2."
@@ -126,7 +145,7 @@ class StyleSpec(_Options):
         (2.0, 3.0, 4.0),
         description="Evaluations at half, quarter, ... size, as multiples of those at the full size; 0 for none.",
     )
-    network: str = Field("auto", description="The network that looks: auto or vgg19.")
+    network: str = Field("auto", description="The network that looks: auto, vgg19 or vgg19-torchvision.")
     seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides the noise of --init noise.")
 
 
@@ -134,15 +153,35 @@ class RunOptions(_Options):
     """Where and how the picture is computed."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
-    precision: Literal["auto", "fp32"] = Field(
-        "auto", description="fp32, or auto: bf16 convolutions where the hardware has them natively."
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Of the convolutions; auto takes bf16 where the hardware has it natively, else fp32."
     )
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; all cores unless given.")
+    time: Seconds | None = Field(
+        None, gt=0, description="The best picture in that time: 60s, 5m, 1h30m. Replaces the number of iterations."
+    )
+    weights: str | None = Field(None, description="A file with the network's weights, before all other places.")
+    offline: bool = Field(False, description="Never download anything.")
+    max_pixels: int = Field(
+        178_000_000, ge=1, le=2**40, description="Refuse pictures of more pixels, before they are decoded."
+    )
 
 
 class OutputOptions(_Options):
     """What is written."""
 
+    format: Annotated[FormatName, BeforeValidator(parse_format)] | None = Field(
+        None, description="Of the file; by the extension of -o unless given, else png."
+    )
+    quality: int | None = Field(
+        None, ge=1, le=100, description="Of lossy formats: jpeg 98, webp 95 (100: lossless), avif 90 unless given."
+    )
+    metadata: bool = Field(
+        True, description="Keep the photo's metadata, and put the settings into the picture for `impasto rerun`."
+    )
+    animate: str | None = Field(
+        None, description="Also save the picture coming into being: FILE.gif, FILE.webp or FILE.mp4."
+    )
     save_every: int | None = Field(
         None, ge=1, description="Also save the picture after every N evaluations, as NAME_0001.png and so on."
     )
@@ -172,72 +211,3 @@ def scaled_to_long_side(size: tuple[int, int], long_side: float) -> tuple[int, i
     """Scale (height, width) so that the longer one is ``long_side``; rounded, at least 1 pixel."""
     factor = long_side / max(size)
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def build(model: type[Record], values: Mapping[str, Any]) -> Record:
-    """Make ``model`` out of ``values``; raise OptionError that names the option, the value and the choices."""
-    unknown = [key for key in values if key not in model.model_fields]
-    if unknown:
-        raise OptionError(
-            f"There is no option '{unknown[0]}'.{did_you_mean(unknown[0], model.model_fields)}"
-            f" Options are {', '.join(model.model_fields)}."
-        )
-    try:
-        return model(**values)
-    except ValidationError as error:
-        raise OptionError(_explain(error, model)) from None
-
-
-def expected(field: FieldInfo) -> str:
-    """Say which values ``field`` takes, such as "a number from 0 to 1"; "" where its parser says it better."""
-    if choices := _choices(field.annotation):
-        return f"{', '.join(choices[:-1])} or {choices[-1]}"
-    kinds = {int: "a whole number", float: "a number"}
-    kind = next((kinds[kind] for kind in (field.annotation, *get_args(field.annotation)) if kind in kinds), "")
-    bounds = {name: getattr(item, name) for item in field.metadata for name in BOUNDS if hasattr(item, name)}
-    return kind and kind + _range(bounds)
-
-
-BOUNDS = ("ge", "gt", "le")
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
-
-
-def _range(bounds: Mapping[str, float]) -> str:
-    """ " from 0 to 1", ", 1 or more", " above 0, up to 1" or "": what the bounds of a field allow."""
-    low, above, high = (_plain(bounds[name]) if name in bounds else "" for name in BOUNDS)
-    if low:
-        return f" from {low} to {high}" if high else f", {low} or more"
-    lower, upper = f" above {above}" if above else "", f" up to {high}" if high else ""
-    return f"{lower},{upper}" if lower and upper else lower + upper
-
-
-def _plain(bound: float) -> str:
-    if bound == MAX_SEED:
-        return "2^63 - 1"
-    return f"{int(bound) if bound == int(bound) else bound:,}"
-
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """One sentence for the first thing wrong."""
-    first = error.errors()[0]
-    name, *inside = first["loc"]
-    field = model.model_fields[str(name)]
-    found = f"--{str(name).replace('_', '-')} is '{_short(first['input'])}'"
-    if choices := _choices(field.annotation):
-        return f"{found}.{did_you_mean(str(first['input']), choices)} Choose from {', '.join(choices)}."
-    if first["type"] == "value_error":  # from one of the parsers above
-        return f"{found}: {first['ctx']['error']}."
-    if inside:
-        where = f"--{str(name).replace('_', '-')} has '{_short(first['input'])}'"
-        at = f" for {inside[0]}" if isinstance(inside[0], str) else ""
-        return f"{where}{at}: expected a number{_range(first.get('ctx', {}))}."
-    kind = expected(field)
-    return f"{found}: expected {kind}." if kind else f"{found}. {field.description}"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

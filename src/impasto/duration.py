@@ -1,0 +1,32 @@
+"""Times as people write them: 90, 60s, 1.5min, 1h30m."""
+
+from __future__ import annotations
+
+import math
+import re
+
+__all__ = ["parse_seconds"]
+
+NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
+
+PATTERN = re.compile(
+    rf"(?:{NUMBER}\s*h(?:rs?|ours?)?)?\s*(?:{NUMBER}\s*m(?:ins?|inutes?)?)?\s*(?:{NUMBER}\s*s(?:ecs?|econds?)?)?",
+    re.ASCII,
+)
+"""Hours, minutes and seconds in this order, any of them left out."""
+
+
+def parse_seconds(text: str) -> float:
+    """Return the seconds, above 0 and finite, that "90", "60s", "1.5m", "2 min" or "1h 30m" stands for.
+
+    A number without a unit is one of seconds if it stands alone; "1h30" could be either. Raises ValueError, which says
+    what is expected, for everything else.
+    """
+    text = text.strip().lower()
+    alone = re.fullmatch(NUMBER, text, re.ASCII)
+    parts = PATTERN.fullmatch(f"{text}s" if alone else text)
+    hours, minutes, seconds = (float(part or 0) for part in parts.groups()) if parts else (0.0, 0.0, 0.0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not 0 < total < math.inf:
+        raise ValueError("expected a time above 0, such as 60s, 1.5min or 1h30m")
+    return total
