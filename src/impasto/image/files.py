@@ -1,66 +1,113 @@
-"""Picture files without their pixels: can this one be read, how large is it, can that one be written. No torch here."""
+"""Picture files without their pixels: can this one be read, what is it, how large is it. No torch here."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-import secrets
-import shutil
-import warnings
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
-from impasto.errors import InputError, OutputError, did_you_mean
+from impasto.errors import ImpastoError, InputError, MissingExtraError, did_you_mean
+from impasto.image.formats import READABLE
 
 __all__ = [
-    "EXTENSIONS",
     "MAX_PIXELS",
-    "check_output",
+    "File",
+    "Origin",
     "check_path",
+    "decoding",
     "expanded",
-    "format_of",
-    "new_file_beside",
+    "name_of",
     "opened",
+    "orientation",
+    "origin_of",
     "picture_size",
+    "upright_size",
 ]
 
+File: TypeAlias = Path | bytes
+"""A picture's file, or the bytes of one that came through a pipe."""
+
 MAX_PIXELS = 178_000_000
-"""Pictures above this are refused from their header, before their pixels are decoded; a little below Pillow's limit."""
+"""Pictures above this are refused from their header, before their pixels are decoded, unless --max-pixels says more."""
 
-FORMATS = ("JPEG", "PNG")
+BOMB_PIXELS = 4096 * 4096
+BOMB_RATIO = 150
+"""Pixels in all, and for each byte of the file, above which a file is a decompression bomb and not a picture.
 
-EXTENSIONS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+Photos of AVIF at its worst have 100 for each byte, and scans of 1 bit a pixel, which count as an eighth, 800. What
+deflates to RGB of one color has 340.
+"""
 
-LONGEST_NAME = 240
-"""Bytes of a file's name; file systems take 255, and snapshots are named after the result."""
+LONGEST_REASON = 200
+"""Characters that a decoder may say about what it found; some quote the file."""
+
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 
+_opening = Lock()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which file a picture came from: its name without folders, its length, and the SHA-256 of its bytes."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def origin_of(file: File) -> Origin:
+    """Describe ``file``; what came through a pipe has the name "-"."""
+    if isinstance(file, bytes):
+        return Origin("-", len(file), hashlib.sha256(file).hexdigest())
+    with file.open("rb") as opened_file:
+        digest = hashlib.file_digest(opened_file, "sha256").hexdigest()
+        return Origin(file.name, opened_file.tell(), digest)
+
 
 def expanded(text: str) -> Path:
-    """The path that ``text`` names, ~ being someone's home; raise InputError if there is no such person."""
+    """The path that ``text`` names, ~ being someone's home.
+
+    Raises InputError if there is no such person, or if ``text`` is the address of something on the network.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
+        raise InputError(f"'{text}' is an address, and pictures are read from files: download it and give its path.")
     try:
         return Path(text).expanduser()
     except RuntimeError:
         raise InputError(f"'{text}' names a home folder that is not there: check the path.") from None
 
 
+def name_of(file: File) -> str:
+    """What messages call ``file``."""
+    return f"'{file}'" if isinstance(file, Path) else "the picture given as bytes"
+
+
 def check_path(path: Path) -> None:
     """Raise InputError unless ``path`` is a file with something in it that can be read."""
     try:
-        if not path.exists():
-            raise InputError(f"There is no file '{path}'{_nearby(path)}")
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be looked at ({error.strerror}): check the path.") from None
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # ValueError: a character of value 0
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"'{path}' cannot be looked at ({reason}): check the path.") from None
+    if not exists:
+        raise InputError(f"There is no file '{path}'{_nearby(path)}")
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; give a picture in it.")
     if not path.is_file():
-        raise InputError(f"'{path}' is not a regular file; give a JPEG or PNG file.")
+        raise InputError(f"'{path}' is not a regular file; give a picture, or - for standard input.")
     if not os.access(path, os.R_OK):
         raise InputError(f"'{path}' may not be read: ask for permission to read it.")
     if path.stat().st_size == 0:
@@ -78,95 +125,105 @@ def _nearby(path: Path) -> str:
     return f".{did_you_mean(path.name, names) or ' Check the path.'}"
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(file: File, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Return the (height, width) in pixels of a picture file, upright, from its header.
 
-    Raises InputError, naming the path, if it is missing, not a JPEG or PNG, damaged at its start or too large.
+    Raises InputError, naming the file, if it is missing, no picture, damaged at its start or too large, and
+    MissingExtraError if it takes an extra to read it.
     """
-    check_path(path)
-    with opened(path, f"'{path}'") as image:
-        width, height = image.size
-        sideways = image.getexif().get(ORIENTATION) in SIDEWAYS
-    return (width, height) if sideways else (height, width)
+    with opened(file, max_pixels=max_pixels) as image:
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """The (height, width) of a picture that was opened, once it is upright."""
+    width, height = image.size
+    # Pillow gives TIFF the size that it will have, because it turns the pixels itself when it loads them.
+    lies = image.format != "TIFF" and orientation(image) in SIDEWAYS
+    return (width, height) if lies else (height, width)
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8, in which the pixels of ``image`` are; 1, upright, where none can be read."""
+    try:
+        number = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # whatever a damaged block makes of the reader, it is the picture that matters
+        return 1
+    return number if isinstance(number, int) and 1 <= number <= 8 else 1
 
 
 @contextmanager
-def opened(file: Path | io.BytesIO, name: str) -> Iterator[Image.Image]:
-    """Open a picture whose header is in order; errors inside, while decoding, turn into InputError about ``name``."""
+def opened(file: File, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a picture whose header is in order and whose pixels are not too many; they are not decoded yet."""
+    if isinstance(file, Path):
+        check_path(file)
+    name = name_of(file)
+    with decoding(name):
+        length = file.stat().st_size if isinstance(file, Path) else len(file)
+        image = _open(file)
+    with image:
+        _check_pixels(image, name, length, max_pixels)
+        yield image
+
+
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Turn whatever a decoder makes of a file into an InputError about ``name``; only decoders' calls belong inside."""
     try:
-        with _open(file) as image:
-            _check_pixels(image.size, name)
-            yield image
+        yield
+    except ImpastoError:
+        raise
     except UnidentifiedImageError:
-        raise InputError(f"{name} is not a JPEG or PNG picture: convert it to one of these first.") from None
-    except Image.DecompressionBombError:
-        raise InputError(f"{name} has more than {MAX_PIXELS:,} pixels: reduce it first.") from None
+        known = "JPEG, PNG, WebP, AVIF, TIFF, GIF or HEIC"
+        raise InputError(f"{name} is not a {known} picture: convert it to one of these first.") from None
     except MemoryError:
         raise InputError(f"{name} does not fit into memory: reduce it first.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name} is damaged ({error}): copy or download it again.") from None
+    except Exception as error:  # hostile files raise everything from struct.error to AttributeError
+        reason = " ".join(str(error).split()).rstrip(".")[:LONGEST_REASON] or type(error).__name__
+        raise InputError(f"{name} is damaged ({reason}): copy or download it again.") from None
 
 
-def _open(file: Path | io.BytesIO) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is a higher one
-        return Image.open(file, formats=FORMATS)
+def _open(file: File) -> Image.Image:
+    formats = (*READABLE, "HEIF") if _is_heic(file) else READABLE
+    source = file if isinstance(file, Path) else io.BytesIO(file)
+    with _opening:
+        # Pillow's limit is one for the whole process; the one here comes with a message that says what to do.
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(source, formats=formats)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
-def _check_pixels(size: tuple[int, int], name: str) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise InputError(
-            f"{name} has {width} x {height} pixels, more than the {MAX_PIXELS:,} allowed: reduce it first."
-        )
-
-
-def check_output(path: Path, *, overwrite: bool = False, needed: int = 0) -> None:
-    """Raise OutputError unless ``needed`` bytes can be written to ``path``, which may exist only to be replaced."""
-    if "\0" in str(path):
-        raise OutputError("The name of the result holds a character of value 0: choose another -o.")
-    format_of(path)
+def _is_heic(file: File) -> bool:
+    """Whether this is a file of a camera's HEIC; then the extra that reads it is made ready."""
+    if isinstance(file, Path):
+        with file.open("rb") as opened_file:
+            start = opened_file.read(64)
+    else:
+        start = file[:64]
+    if start[4:8] != b"ftyp" or b"avif" in start or start[8:12] not in HEIC_BRANDS:
+        return False
     try:
-        _check_place(path, overwrite, needed)
-    except OSError as error:
-        raise OutputError(f"'{path}' cannot be written ({error.strerror or error}): choose another -o.") from None
+        import pillow_heif
+    except ImportError:
+        raise MissingExtraError(
+            f"{name_of(file)} is HEIC, and reading it takes an extra: run\n    pip install 'impasto[heic]'"
+        ) from None
+    pillow_heif.register_heif_opener()
+    return True
 
 
-def _check_place(path: Path, overwrite: bool, needed: int) -> None:
-    folder = path.parent
-    if not folder.is_dir():
-        raise OutputError(f"There is no folder '{folder}' for the result: create it, or choose another -o.")
-    if path.is_dir():
-        raise OutputError(f"'{path}' is a folder: give -o the name of a file.")
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise OutputError(f"The name '{path.name[:40]}...' is too long: choose a shorter -o.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"'{path}' exists already: add -y to replace it, or choose another -o.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"Nothing may be written to the folder '{folder}': choose another -o.")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(f"'{path}' is protected against writing: choose another -o.")
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OutputError(
-            f"The disk of '{folder}' has {free / 1e6:.1f} MB left, and the result may take {needed / 1e6:.1f} MB:"
-            " make room, or choose another -o."
+def _check_pixels(image: Image.Image, name: str, length: int, max_pixels: int) -> None:
+    width, height = image.size
+    pixels = width * height
+    if pixels > max_pixels:
+        raise InputError(
+            f"{name} has {width} x {height} pixels, more than the {max_pixels:,} allowed: reduce it first, or raise"
+            " --max-pixels."
         )
-
-
-def format_of(path: Path) -> str:
-    """Return "PNG" or "JPEG" by the extension; raise OutputError naming the extensions that can be written."""
-    extension = path.suffix.lower()
-    if extension in EXTENSIONS:
-        return EXTENSIONS[extension]
-    found = f"the extension '{path.suffix}'" if path.suffix else "no extension"
-    raise OutputError(f"'{path}' has {found}.{did_you_mean(extension, EXTENSIONS)} Use one of {', '.join(EXTENSIONS)}.")
-
-
-def new_file_beside(path: Path) -> Path:
-    """Make an empty file in the folder of ``path``, to be written and renamed to it, with the usual permissions."""
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    return temporary
+    if pixels > BOMB_PIXELS and pixels > BOMB_RATIO * length * (8 if image.mode == "1" else 1):
+        raise InputError(
+            f"{name} claims {width} x {height} pixels in {length:,} bytes, which is a way to fill the memory rather"
+            " than a picture: if it is one, reduce it first."
+        )

@@ -1,88 +1,183 @@
-"""Reading pictures: path, bytes, PIL, numpy or torch -> 1 x 3 x H x W, float32, sRGB, [0, 1]."""
+"""Reading pictures: path, bytes, PIL, numpy or torch -> Picture, whose pixels are sRGB in [0, 1]."""
 
 from __future__ import annotations
 
-import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from impasto.errors import InputError
-from impasto.image.files import MAX_PIXELS, check_path, opened
+from impasto.image.deep import file_depth, has_pyvips, read_deep
+from impasto.image.files import MAX_PIXELS, File, decoding, expanded, name_of, opened, orientation, origin_of
+from impasto.image.metadata import read_metadata
+from impasto.image.modes import flattened, upright
+from impasto.image.picture import Picture, fill_hidden
+from impasto.image.profile import is_srgb, restorable, srgb_profile, to_srgb, transform_16_bits
 
-__all__ = ["MAX_PIXELS", "ImageLike", "read_image"]
+__all__ = ["MAX_PIXELS", "ImageLike", "read_image", "read_picture"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor"
 
+KEEP_16_BITS = "keeping them takes an extra: pip install 'impasto[large]'"
+PROFILE_DOES_NOT_FIT = "The color profile in {} does not fit it, and was left out: colors may be off."
 
-def read_image(source: ImageLike) -> Tensor:
-    """Read a picture as 1 x 3 x H x W, float32, sRGB in [0, 1], upright as its EXIF orientation says.
 
-    ``source`` is a path, the bytes of a file, a PIL image, a numpy array H x W (x 3), uint8 in [0, 255] or
-    float in [0, 1], or a tensor (1 x) 3 x H x W in [0, 1].
+def read_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Tensor:
+    """Read the pixels alone, 1 x 3 x H x W, float32, sRGB in [0, 1]; what is transparent is laid on white.
 
-    Raises InputError, naming the source, if it is missing, not a JPEG or PNG, damaged or too large.
+    Takes and raises what ``read_picture`` does.
+    """
+    return read_picture(source, max_pixels=max_pixels).on_white()
+
+
+def read_picture(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture with all that came with it: transparency, depth, color profile, metadata.
+
+    ``source`` is a path, the bytes of a file, a PIL image, a numpy array H x W (x 3 or 4), uint8 in [0, 255], uint16 in
+    [0, 65535] or float in [0, 1], or a tensor (1 x) 3 or 4 x H x W in [0, 1]; a fourth channel is alpha. It is turned
+    upright as its EXIF orientation says, and converted to sRGB from the ICC profile in it.
+
+    Raises InputError, naming the source, if it is missing, not of a known format, damaged or of more than
+    ``max_pixels``, and MissingExtraError if it is HEIC and the extra for that is not installed.
     """
     if isinstance(source, Tensor):
         return _from_tensor(source)
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _from_pil(source)
+        with decoding("the given PIL image"):
+            return _from_pil(source, "the given PIL image")
     if isinstance(source, bytes):
-        return _from_file(io.BytesIO(source), "the given bytes")
+        return _from_file(source, max_pixels)
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        check_path(path)
-        return _from_file(path, f"'{path}'")
+        return _from_file(expanded(str(source)) if isinstance(source, str) else Path(source), max_pixels)
     raise InputError(f"A picture cannot be made of {type(source).__name__}: give a path, bytes, PIL, numpy or torch.")
 
 
-def _from_file(file: Path | io.BytesIO, name: str) -> Tensor:
-    with opened(file, name) as image:
-        return _from_pil(image)
+def _from_file(file: File, max_pixels: int) -> Picture:
+    with opened(file, max_pixels=max_pixels) as image, decoding(name_of(file)):
+        depth = file_depth(image)
+        deep = _from_deep(file, image) if depth == 16 and image.format in ("PNG", "TIFF") and has_pyvips() else None
+        picture = deep or _from_pil(image, name_of(file), depth)
+        return replace(picture, origin=origin_of(file))
 
 
-def _from_pil(image: Image.Image) -> Tensor:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16"):
-        values = np.asarray(upright, dtype=np.float32) / 65535.0
-        return _from_array(values.clip(0.0, 1.0))
-    if upright.has_transparency_data:
-        # Where nothing is visible, white shows: what paper and most web pages are.
-        layer = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return _from_array(np.asarray(upright.convert("RGB")))
+def _from_deep(file: File, image: Image.Image) -> Picture | None:
+    """Read a PNG or TIFF of 16 bits with libvips; None where it holds what only Pillow makes sense of."""
+    found = read_deep(file)
+    if found is None:
+        return None
+    (color, alpha), profile, remarks = found, _profile_of(image), []
+    if profile and not is_srgb(profile):
+        converted = transform_16_bits(color, profile, srgb_profile())
+        if converted is None:
+            remarks, profile = [PROFILE_DOES_NOT_FIT.format(name_of(file))], None
+        color = color if converted is None else converted
+    picture = _assembled(color, alpha, orientation(image))
+    return replace(picture, profile=_kept(profile), metadata=read_metadata(image), remarks=tuple(remarks))
 
 
-def _from_array(array: np.ndarray) -> Tensor:
+def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
+    remarks = [f"{name} has several frames, and the first one was read."] if _has_frames(image) else []
+    profile, metadata = _profile_of(image), read_metadata(image)
+    image.load()
+    flat, alpha = flattened(image, name)
+    converted = _in_srgb(flat, profile, depth) if profile else None
+    if profile and converted is None:
+        remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name)], None
+    picture = _assembled(_numbers(flat, depth) if converted is None else converted, alpha, orientation(image))
+    if depth > picture.depth:
+        how = f"; {KEEP_16_BITS}" if depth == 16 and not has_pyvips() else ""
+        remarks.append(f"{name} has {depth} bits a channel, and they were reduced to 8{how}.")
+    return replace(picture, profile=_kept(profile), metadata=metadata, remarks=tuple(remarks))
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """Whether it is an animation, or a TIFF of several pages; the second picture in a phone's MPO is a copy."""
+    return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+
+
+def _profile_of(image: Image.Image) -> bytes | None:
+    """The profile of the numbers in the file; those of CIE Lab need none."""
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile and image.mode != "LAB" else None
+
+
+def _kept(profile: bytes | None) -> bytes | None:
+    """The profile to go back to: none where the picture was gray or CMYK, or there is no way back."""
+    return profile if profile and restorable(profile) else None
+
+
+def _in_srgb(flat: Image.Image, profile: bytes, depth: int) -> np.ndarray | None:
+    """The numbers of a picture converted to sRGB, H x W (x 3), uint8 or uint16; None if the profile does not fit."""
+    if flat.mode.startswith("I;16"):
+        gray = _numbers(flat, depth)
+        if is_srgb(profile):
+            return gray
+        if has_pyvips():
+            return transform_16_bits(gray[..., None], profile, srgb_profile())
+        flat = Image.fromarray((gray / 257).round().astype(np.uint8))  # Little CMS takes 8 bits through Pillow
+    converted = to_srgb(flat, profile)
+    return None if converted is None else np.asarray(converted)
+
+
+def _numbers(flat: Image.Image, depth: int) -> np.ndarray:
+    """The numbers of a picture without a profile, H x W (x 3), uint8 or uint16."""
+    if not flat.mode.startswith("I;16"):
+        return np.asarray(flat.convert("RGB"))
+    gray = np.asarray(flat)
+    # White is 65535; Pillow leaves the numbers of a TIFF of 12 bits as they are.
+    return (gray * (65535 / (2**depth - 1))).round().astype(np.uint16) if 8 < depth < 16 else gray
+
+
+def _assembled(color: np.ndarray, alpha: np.ndarray | None, turn: int = 1) -> Picture:
+    """Make a Picture of color H x W (x 1 or 3), and alpha H x W, uint8 or uint16, after turning both upright."""
+    planes = upright(color[..., None] if color.ndim == 2 else color, turn)
+    pixels = torch.empty(1, 3, *planes.shape[:2])
+    for channel in range(3):  # one by one, for the sake of memory
+        pixels[0, channel] = _plane(planes[..., channel % planes.shape[2]])
+    depth = 8 * color.dtype.itemsize
+    return _with_alpha(pixels, None if alpha is None else _plane(upright(alpha, turn))[None, None], depth)
+
+
+def _plane(numbers: np.ndarray) -> Tensor:
+    """H x W whole numbers as float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(numbers, dtype=np.float32)).div_(np.iinfo(numbers.dtype).max)
+
+
+def _with_alpha(pixels: Tensor, alpha: Tensor | None, depth: int = 8) -> Picture:
+    if alpha is None or bool((alpha == 1).all()):
+        return Picture(pixels, depth=depth)
+    return Picture(fill_hidden(pixels, alpha), alpha, depth)
+
+
+def _from_array(array: np.ndarray) -> Picture:
     if array.ndim == 2:
-        array = np.repeat(array[..., None], 3, axis=2)
-    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise InputError(f"A picture as an array has H x W or H x W x 3 values, not {array.shape}.")
-    if array.dtype == np.uint8:
-        values = array.astype(np.float32) / 255.0
-    elif np.issubdtype(array.dtype, np.floating):
-        values = array.astype(np.float32)
-    else:
-        raise InputError(f"A picture as an array is uint8 or float, not {array.dtype}.")
-    return _from_tensor(torch.from_numpy(values).permute(2, 0, 1)[None].contiguous())
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise InputError(f"A picture as an array has H x W or H x W x 3 or 4 values, not {array.shape}.")
+    if array.dtype in (np.uint8, np.uint16):
+        return _assembled(array[..., :3], array[..., 3] if array.shape[2] == 4 else None)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"A picture as an array is uint8, uint16 or float, not {array.dtype}.")
+    planes = torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)
+    return _from_tensor(planes.expand(3, -1, -1) if array.shape[2] == 1 else planes)
 
 
-def _from_tensor(tensor: Tensor) -> Tensor:
+def _from_tensor(tensor: Tensor) -> Picture:
     if tensor.ndim == 3:
         tensor = tensor[None]
-    if tensor.ndim != 4 or tensor.shape[:2] != (1, 3) or 0 in tensor.shape or not tensor.is_floating_point():
-        raise InputError(
-            f"A picture as a tensor is (1 x) 3 x H x W of floats, not {tuple(tensor.shape)} of {tensor.dtype}."
-        )
-    pixels = tensor.detach().to("cpu", torch.float32)
-    low, high = pixels.aminmax()
+    shape = tuple(tensor.shape)
+    if tensor.ndim != 4 or shape[:2] not in ((1, 3), (1, 4)) or 0 in shape or not tensor.is_floating_point():
+        raise InputError(f"A picture as a tensor is (1 x) 3 or 4 x H x W of floats, not {shape} of {tensor.dtype}.")
+    values = tensor.detach().to("cpu", torch.float32)
+    low, high = values.aminmax()
     if not (low >= 0 and high <= 1):  # also true for NaN
         raise InputError(f"Pixel values have to lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
-    return pixels.clone()
+    return _with_alpha(values[:, :3].clone(), values[:, 3:].clone() if shape[1] == 4 else None)

@@ -1,76 +1,133 @@
-"""Writing pictures: beside the target first, then renamed into place, so that no half picture is ever seen."""
+"""Writing pictures: the bytes of a file for a Picture, with its profile, its metadata and the settings of the run."""
 
 from __future__ import annotations
 
 import io
-import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from impasto.errors import OutputError
-from impasto.image.files import check_output, format_of, new_file_beside
+from impasto.image.deep import encode_deep, has_pyvips
+from impasto.image.destination import check_destination, write_bytes
+from impasto.image.formats import Format, format_of
+from impasto.image.metadata import save_arguments
+from impasto.image.picture import Picture
+from impasto.image.profile import from_srgb, is_srgb, srgb_profile, transform_16_bits
 
-__all__ = ["encode", "to_pil", "write_image"]
+Depth: TypeAlias = type[np.uint8] | type[np.uint16]
 
-JPEG_QUALITY = 98
-"""At 95 the file's loss would be 2 % above that of the picture: Gram matrices see the noise of compression."""
-
-
-def to_pil(image: Tensor) -> Image.Image:
-    """Convert 1 x 3 x H x W in [0, 1] to an 8-bit RGB picture, rounded to the nearest value."""
-    values = image.detach()[0].to("cpu", torch.float32).clamp(0, 1).mul(255).round().to(torch.uint8)
-    return Image.fromarray(np.ascontiguousarray(values.permute(1, 2, 0).numpy()))
+__all__ = ["encode", "losses", "to_pil", "write_picture"]
 
 
-def encode(image: Tensor, format: str) -> bytes:
-    """Return the bytes of a file in ``format`` ("PNG" or "JPEG") for 1 x 3 x H x W in [0, 1]."""
+def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
+    """Convert 1 x 3 x H x W in [0, 1] to an 8-bit RGB picture, or with ``alpha``, 1 x 1 x H x W, to RGBA.
+
+    Values are rounded to the nearest.
+    """
+    picture = Image.fromarray(_rounded(image, np.uint8))
+    if alpha is not None:
+        picture.putalpha(Image.fromarray(_rounded(alpha, np.uint8)[..., 0]))
+    return picture
+
+
+def encode(picture: Picture, format: Format, *, quality: int | None = None, settings: str | None = None) -> bytes:
+    """Return the bytes of a file: ``settings`` is the JSON text put into it, ``quality`` from 1 to 100.
+
+    Transparency is laid on white where the format has none, and 16 bits are reduced to 8 where it, or this
+    installation, cannot hold them; ``losses`` says so.
+    """
+    if picture.alpha is not None and not format.keeps_alpha:
+        picture = replace(picture, pixels=picture.on_white(), alpha=None)
+    is_deep = format.keeps_16_bits and picture.depth == 16 and _can_be_deep(picture)
+    if is_deep or format.name == "TIFF":
+        return _encode_deep(picture, format, settings, np.uint16 if is_deep else np.uint8)
+    image = Image.fromarray(_in_profile(picture if format.keeps_profile else replace(picture, profile=None), np.uint8))
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(_rounded(picture.alpha, np.uint8)[..., 0]))
+    arguments = save_arguments(format.name, picture.metadata, settings)
+    if format.keeps_profile:
+        arguments["icc_profile"] = picture.profile or srgb_profile()
     buffer = io.BytesIO()
-    options = {"quality": JPEG_QUALITY, "subsampling": 0} if format == "JPEG" else {}
-    to_pil(image).save(buffer, format, **options)
+    image.save(buffer, format.name, **arguments, **_how_well(format, quality))
     return buffer.getvalue()
 
 
-def write_image(image: Tensor, path: Path, *, overwrite: bool = False) -> None:
-    """Write 1 x 3 x H x W in [0, 1] to ``path`` in the format of its extension.
+def losses(picture: Picture, format: Format) -> list[str]:
+    """What of ``picture`` a file of ``format`` written here cannot hold, a sentence each."""
+    found = []
+    if picture.alpha is not None and not format.keeps_alpha:
+        found.append(f"{format.name} has no transparency, so the picture was laid on white: PNG, WebP or TIFF keep it.")
+    if picture.depth == 16 and not format.keeps_16_bits:
+        found.append(f"{format.name} has 8 bits a channel, the photo 16: PNG and TIFF keep them.")
+    elif picture.depth == 16 and not _can_be_deep(picture):
+        found.append("The photo's 16 bits a channel were reduced to 8: pip install 'impasto[large]' keeps them.")
+    return found
+
+
+def write_picture(
+    picture: Picture,
+    path: Path,
+    *,
+    format: Format | None = None,
+    quality: int | None = None,
+    settings: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write ``picture`` to ``path``, in the format of its extension unless one is given.
 
     Raises OutputError if the file exists and ``overwrite`` is false, or if it cannot be written; then a file that was
     there before is left whole.
     """
-    data = encode(image, format_of(path))
-    check_output(path, overwrite=overwrite, needed=len(data))
+    data = encode(picture, format or format_of(path), quality=quality, settings=settings)
+    check_destination(path, overwrite=overwrite, needed=len(data))
     write_bytes(data, path, overwrite=overwrite)
 
 
-def write_bytes(data: bytes, path: Path, *, overwrite: bool) -> None:
-    """Write to a temporary file in the same folder, flush it to the disk, and rename it to ``path``."""
-    temporary = None
-    try:
-        temporary = new_file_beside(path)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        _put_in_place(temporary, path, overwrite=overwrite)
-    except OSError as error:
-        raise OutputError(
-            f"'{path}' cannot be written ({error.strerror or error}): make room, or choose another -o."
-        ) from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+def _can_be_deep(picture: Picture) -> bool:
+    """Whether 16 bits can be converted to the picture's profile, which takes the extra."""
+    return picture.profile is None or is_srgb(picture.profile) or has_pyvips()
 
 
-def _put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
-    if overwrite:
-        temporary.replace(path)
-        return
-    try:
-        os.link(temporary, path)  # unlike a rename, fails if someone else made the file meanwhile
-    except FileExistsError:
-        raise OutputError(f"'{path}' exists already: add -y to replace it, or choose another -o.") from None
-    except OSError:  # a file system without hard links
-        temporary.replace(path)
+def _encode_deep(picture: Picture, format: Format, settings: str | None, kind: Depth) -> bytes:
+    return encode_deep(
+        _in_profile(picture, kind),
+        None if picture.alpha is None else _rounded(picture.alpha, kind)[..., 0],
+        format.name,
+        profile=picture.profile or srgb_profile(),
+        metadata=picture.metadata,
+        settings=settings,
+    )
+
+
+def _in_profile(picture: Picture, kind: Depth) -> np.ndarray:
+    """The colors as whole numbers, H x W x 3, in the profile of the picture."""
+    color, profile = _rounded(picture.pixels, kind), picture.profile
+    if profile is None or is_srgb(profile):
+        return color
+    if kind is np.uint8:
+        return np.asarray(from_srgb(Image.fromarray(color), profile))
+    converted = transform_16_bits(color, srgb_profile(), profile)
+    return color if converted is None else converted
+
+
+def _how_well(format: Format, quality: int | None) -> dict[str, Any]:
+    """The options of an encoder, also those at their defaults: they decide the bytes."""
+    quality = format.quality if quality is None else quality
+    if format.name == "JPEG":
+        return {"quality": quality, "subsampling": 0}
+    if format.name == "WEBP":
+        return {"quality": quality, "method": 4, "lossless": quality == 100, "exact": True}
+    if format.name == "AVIF":
+        return {"quality": quality, "subsampling": "4:4:4", "speed": 6, "max_threads": 1}
+    return {}
+
+
+def _rounded(image: Tensor, kind: Depth) -> np.ndarray:
+    """1 x C x H x W in [0, 1] -> H x W x C of the nearest whole numbers."""
+    values = image.detach()[0].to("cpu", torch.float32).clamp(0, 1).mul(np.iinfo(kind).max).round()
+    return np.ascontiguousarray(values.permute(1, 2, 0).numpy().astype(kind))

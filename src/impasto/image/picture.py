@@ -1,0 +1,102 @@
+"""A picture as impasto works on it, and what has to be known to give it back as it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.image.files import Origin
+from impasto.image.metadata import Metadata
+from impasto.image.resize import crop_to_aspect, resize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Picture", "fill_hidden"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``pixels`` are 1 x 3 x H x W, float32, sRGB in [0, 1], upright; ``alpha`` 1 x 1 x H x W in [0, 1], None if
+    opaque.
+
+    Colors are not multiplied by alpha, and where nothing is visible they continue what is visible around. ``depth``
+    is the bits a channel of the file (8 or 16), ``profile`` the ICC profile of RGB that it came in and goes back to
+    (None: sRGB), and ``remarks`` say, a sentence each, what was lost on the way in.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None = None
+    depth: int = 8
+    profile: bytes | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    origin: Origin | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    def resized(self, size: tuple[int, int]) -> Picture:
+        """The same at (height, width) ``size``."""
+        return self._changed(lambda image: resize(image, size))
+
+    def cropped_to_aspect(self, size: tuple[int, int]) -> Picture:
+        """The middle of it, with the proportions of ``size``."""
+        return self._changed(lambda image: crop_to_aspect(image, size))
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> Picture:
+        alpha = None if self.alpha is None else change(self.alpha)
+        return replace(self, pixels=change(self.pixels), alpha=alpha)
+
+    def with_pixels(self, pixels: Tensor) -> Picture:
+        """Another picture of the same size and kind, as what is made of a photo is; it comes from no file."""
+        shown = pixels if self.alpha is None else fill_hidden(pixels, self.alpha)
+        return replace(self, pixels=shown, origin=None, remarks=())
+
+    def on_white(self) -> Tensor:
+        """The pixels laid on white, which is what paper and most web pages are."""
+        if self.alpha is None:
+            return self.pixels
+        return self.pixels * self.alpha + (1 - self.alpha)
+
+
+def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
+    """Continue the visible colors of 1 x 3 x H x W to where ``alpha``, 1 x 1 x H x W, is 0.
+
+    The colors that a file holds there are arbitrary, and a network would see them, and the edge to them. Each hidden
+    pixel takes the average around it that alpha weights, at the finest of ever coarser sizes that sees something (the
+    pull-push of Gortler et al., "The Lumigraph", 1996). Where nothing at all is visible, it is white.
+    """
+    seen = alpha > 0
+    if not bool(seen.any()):
+        return torch.ones_like(pixels)
+    weight = seen.to(pixels.dtype)
+    # Channel by channel, because the largest pictures barely fit into memory.
+    halves = torch.cat([_halved(pixels[:, channel : channel + 1] * weight) for channel in range(3)], dim=1)
+    coarse, filled = _pulled(halves, _halved(weight)), torch.empty_like(pixels)
+    for channel in range(3):
+        around = _enlarged(coarse[:, channel : channel + 1], pixels)
+        filled[:, channel : channel + 1] = torch.where(seen, pixels[:, channel : channel + 1], around)
+    return filled
+
+
+def _pulled(colors: Tensor, weight: Tensor) -> Tensor:
+    """Averages of ``colors``, which were multiplied by ``weight``; where the weight is 0, those of half the size."""
+    known = colors / weight.clamp_min(torch.finfo(weight.dtype).tiny)
+    if bool((weight > 0).all()):
+        return known
+    return torch.where(weight > 0, known, _enlarged(_pulled(_halved(colors), _halved(weight)), known))
+
+
+def _halved(image: Tensor) -> Tensor:
+    return F.avg_pool2d(image, 2, ceil_mode=True)
+
+
+def _enlarged(image: Tensor, to: Tensor) -> Tensor:
+    return F.interpolate(image, to.shape[-2:], mode="bilinear", align_corners=False)
