@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.color import luminance, match_color
+from impasto.color import (
+    MOST_SHIFT,
+    from_lab,
+    luminance,
+    match_color,
+    match_lightness,
+    to_gray,
+    to_lab,
+    with_colors_of,
+)
 
 Picture = Callable[..., Tensor]
 
@@ -55,3 +64,86 @@ def test_the_result_stays_in_range_and_in_its_type() -> None:
     moved = match_color(dark, bright)
     assert moved.dtype == dark.dtype
     assert bool(((moved >= 0) & (moved <= 1)).all())
+
+
+def lab_of(*color: float) -> Tensor:
+    return to_lab(torch.tensor(color).float().view(1, 3, 1, 1)).flatten()
+
+
+@pytest.mark.parametrize(
+    ("color", "lab"),
+    [  # Bruce Lindbloom's calculator, sRGB and D65
+        ((1, 1, 1), (100, 0, 0)),
+        ((0, 0, 0), (0, 0, 0)),
+        ((1, 0, 0), (53.2408, 80.0925, 67.2032)),
+        ((0, 1, 0), (87.7347, -86.1827, 83.1793)),
+        ((0, 0, 1), (32.2970, 79.1875, -107.8602)),
+        ((0.5, 0.5, 0.5), (53.3890, 0, 0)),
+        ((0.02, 0.02, 0.02), (1.3983, 0, 0)),
+    ],
+)
+def test_lab_of_known_colors(color: tuple[float, ...], lab: tuple[float, ...]) -> None:
+    torch.testing.assert_close(lab_of(*color), torch.tensor(lab).float(), atol=0.02, rtol=0)
+
+
+def test_lab_and_back(picture: Picture) -> None:
+    image = picture(20, 30)
+    torch.testing.assert_close(from_lab(to_lab(image)), image, atol=1e-9, rtol=0)
+
+
+def test_a_gray_picture_has_the_same_lightness(picture: Picture) -> None:
+    image = picture(20, 30)
+    gray = to_gray(image)
+    assert bool((gray.amax(dim=1) - gray.amin(dim=1) < 1e-6).all())
+    torch.testing.assert_close(to_lab(gray)[:, 0], to_lab(image)[:, 0], atol=1e-4, rtol=0)
+
+
+def test_matching_lightness_moves_mean_and_deviation_only(picture: Picture) -> None:
+    image, target = 0.3 + 0.4 * picture(20, 30, seed=1), 0.2 + 0.4 * picture(24, 28, seed=2)
+    moved = to_lab(match_lightness(image, target))
+    wanted = to_lab(target)[:, 0]
+    torch.testing.assert_close(moved[:, 0].mean(), wanted.mean(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(moved[:, 0].std(correction=0), wanted.std(correction=0), atol=1e-3, rtol=0)
+    assert float(moved[:, 1:].abs().max()) < 1e-3
+
+
+def test_the_colors_of_the_photo_come_back_with_the_lightness_of_the_painting(picture: Picture) -> None:
+    photo, painted = 0.4 + 0.2 * picture(20, 30, seed=1), 0.3 + 0.4 * picture(20, 30, seed=2)
+    lab = to_lab(with_colors_of(painted, photo))
+    torch.testing.assert_close(lab[:, 0], to_lab(painted)[:, 0], atol=1e-3, rtol=0)
+    torch.testing.assert_close(lab[:, 1:], to_lab(photo)[:, 1:], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("photo", [(1, 0, 0), (0, 0, 1), (1, 1, 0), (0.1, 0.9, 0.4)])
+@pytest.mark.parametrize("lightness", [0.05, 0.5, 0.95])
+def test_colors_that_cannot_be_stay_in_range_and_near(photo: tuple[float, ...], lightness: float) -> None:
+    image = torch.tensor(photo).float().view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    found = with_colors_of(torch.full((1, 3, 4, 4), lightness), image)
+    assert bool(((found >= 0) & (found <= 1)).all())
+    shift = (to_lab(found) - to_lab(image))[:, 1:].mean(dim=(2, 3)).abs().max()
+    assert float(shift) <= MOST_SHIFT + 0.5
+
+
+def test_a_photo_with_its_own_lightness_is_itself(picture: Picture) -> None:
+    photo = picture(20, 30).float()
+    torch.testing.assert_close(with_colors_of(photo, photo), photo, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("match", [match_color, match_lightness])
+def test_what_is_hidden_does_not_count(match: Callable[..., Tensor], picture: Picture) -> None:
+    image, target = picture(20, 30, seed=1), picture(24, 28, seed=2)
+    visible, wanted = torch.zeros(1, 1, 20, 30).double(), torch.zeros(1, 1, 24, 28).double()
+    visible[..., :10], wanted[..., :8, :] = 1, 1
+    expected = match(image[..., :10], target[..., :8, :])
+    torch.testing.assert_close(match(image, target, visible, wanted)[..., :10], expected)
+
+
+def test_matching_by_a_known_matrix() -> None:
+    colors = torch.randn(3, 4000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    colors = torch.linalg.inv(torch.linalg.cholesky(torch.cov(colors, correction=0))) @ (
+        colors - colors.mean(1)[:, None]
+    )
+    factor = torch.tensor([[0.05, 0, 0], [0.02, 0.06, 0], [-0.01, 0.03, 0.04]], dtype=torch.float64)
+    image = (0.5 + 0.05 * colors).view(1, 3, 40, 100)
+    target = (0.4 + factor @ colors).view(1, 3, 40, 100)
+    torch.testing.assert_close(match_color(image, target), target, atol=2e-3, rtol=0)

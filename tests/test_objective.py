@@ -12,7 +12,8 @@ from impasto.features import Extractor
 from impasto.networks import VGG19, Network
 from impasto.objective import Evaluate, Evaluation, Objective, bounded, style_transfer_objective
 from impasto.presets import resolve_spec
-from impasto.spec import COARSEST_SIDE, StyleSpec, build
+from impasto.spec import COARSEST_SIDE, StyleSpec
+from impasto.validation import build
 
 Weights = dict[str, Tensor]
 Picture = Callable[..., Tensor]

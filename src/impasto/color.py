@@ -1,11 +1,29 @@
-"""Luminance, and the mean and covariance of a picture's colors."""
+"""Color: luminance, CIE Lab, and three ways to let the photo keep its colors or the painting give its own."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["luminance", "match_color"]
+__all__ = ["from_lab", "luminance", "match_color", "match_lightness", "to_gray", "to_lab", "with_colors_of"]
+
+TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+"""Linear sRGB to CIE XYZ with the white of D65 (IEC 61966-2-1)."""
+
+WHITE = tuple(sum(row) for row in TO_XYZ)
+
+EPSILON, KAPPA = 216 / 24389, 24389 / 27
+"""Where the cube root of CIE Lab turns into a straight line (CIE 15)."""
+
+GAMUT_STEPS = 14
+"""Halvings in the search for the border of sRGB: 2^-14 of the chroma is far below what 8 bits can tell."""
+
+MOST_SHIFT = 1.5
+"""How far the mean a and b of CIE Lab may leave the photo's when its colors are kept."""
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -15,26 +33,117 @@ def luminance(image: Tensor) -> Tensor:
     return weighted.sum(dim=1, keepdim=True)
 
 
-def match_color(image: Tensor, target: Tensor) -> Tensor:
+def to_lab(image: Tensor) -> Tensor:
+    """B x 3 x H x W, sRGB in [0, 1] -> CIE Lab under D65: L in [0, 100], a and b within some 110 of 0."""
+    linear = torch.where(image <= 0.04045, image / 12.92, ((image.clamp_min(0) + 0.055) / 1.055) ** 2.4)
+    xyz = _mixed(linear, image.new_tensor(TO_XYZ)) / image.new_tensor(WHITE).view(3, 1, 1)
+    root = xyz.clamp_min(0) ** (1 / 3)
+    f = torch.where(xyz > EPSILON, root, (KAPPA * xyz + 16) / 116)
+    x, y, z = f.unbind(dim=1)
+    return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), dim=1)
+
+
+def from_lab(lab: Tensor) -> Tensor:
+    """CIE Lab under D65, B x 3 x H x W -> sRGB; outside [0, 1] where sRGB has no such color."""
+    lightness, a, b = lab.unbind(dim=1)
+    y = (lightness + 16) / 116
+    f = torch.stack((y + a / 500, y, y - b / 200), dim=1)
+    xyz = torch.where(f**3 > EPSILON, f**3, (116 * f - 16) / KAPPA) * lab.new_tensor(WHITE).view(3, 1, 1)
+    linear = _mixed(xyz, torch.linalg.inv(lab.new_tensor(TO_XYZ)))
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-9) ** (1 / 2.4) - 0.055)
+
+
+def _mixed(image: Tensor, matrix: Tensor) -> Tensor:
+    return torch.einsum("ij,bjhw->bihw", matrix, image)
+
+
+def to_gray(image: Tensor) -> Tensor:
+    """The gray picture of the same lightness, CIE L, as B x 3 x H x W, sRGB in [0, 1]."""
+    lab = to_lab(image)
+    return from_lab(torch.cat((lab[:, :1], torch.zeros_like(lab[:, 1:])), dim=1)).clamp(0, 1)
+
+
+def match_lightness(
+    image: Tensor, target: Tensor, visible: Tensor | None = None, wanted: Tensor | None = None
+) -> Tensor:
+    """Move the mean and deviation of the lightness of ``image`` to those of ``target``; a gray picture in [0, 1].
+
+    Both are 1 x 3 x H x W in sRGB; ``visible`` and ``wanted`` are their alphas. So a dark painting does not darken a
+    photo that keeps its colors (Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016, section 3.2).
+    """
+    lightness, model = to_lab(image)[:, :1], to_lab(target)[:, :1]
+    mean, deviation = _mean_and_deviation(lightness, visible)
+    target_mean, target_deviation = _mean_and_deviation(model, wanted)
+    moved = (lightness - mean) * (target_deviation / deviation.clamp_min(1e-3)) + target_mean
+    gray = torch.cat((moved.clamp(0, 100), torch.zeros_like(moved), torch.zeros_like(moved)), dim=1)
+    return from_lab(gray).clamp(0, 1)
+
+
+def _mean_and_deviation(values: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    weight = torch.ones_like(values) if weight is None else weight
+    mean = (weight * values).sum() / weight.sum()
+    return mean, ((weight * (values - mean) ** 2).sum() / weight.sum()).sqrt()
+
+
+def with_colors_of(painted: Tensor, photo: Tensor) -> Tensor:
+    """The lightness of ``painted`` with the hue and chroma of ``photo``: both 1 x 3 x H x W, sRGB in [0, 1].
+
+    Where sRGB has no such color, such as a very light saturated red, both give way: the lightness moves toward the
+    photo's, then the chroma shrinks. Together they keep the mean of a and b within ``MOST_SHIFT`` of the photo's.
+    """
+    own = to_lab(photo)
+    wanted = torch.cat((to_lab(painted)[:, :1], own[:, 1:]), dim=1)
+    reachable = _last_in_gamut(own, wanted)
+    for share in (0.5, 0.75, 1.0):  # of the way to where the photo's chroma is possible; at 1 it is kept everywhere
+        target = torch.lerp(wanted, reachable, share)
+        gray = torch.cat((target[:, :1], torch.zeros_like(target[:, 1:])), dim=1)
+        lab = _last_in_gamut(gray, target)
+        if bool(((lab - own)[:, 1:].mean(dim=(0, 2, 3)).abs() <= MOST_SHIFT).all()):
+            break
+    return from_lab(lab).clamp(0, 1)
+
+
+def _last_in_gamut(inside: Tensor, wanted: Tensor) -> Tensor:
+    """On the straight line from ``inside`` to ``wanted``, both CIE Lab, the last color that sRGB has."""
+    outside = ~_in_gamut(wanted)[:, 0]
+    start, end = (lab.permute(0, 2, 3, 1)[outside].T[None, ..., None] for lab in (inside, wanted))  # 1 x 3 x N x 1
+    low, high = torch.zeros_like(start[:, :1]), torch.ones_like(start[:, :1])
+    for _ in range(GAMUT_STEPS):
+        middle = (low + high) / 2
+        fits = _in_gamut(torch.lerp(start, end, middle))
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    found = wanted.permute(0, 2, 3, 1).clone()
+    found[outside] = torch.lerp(start, end, low)[0, ..., 0].T
+    return found.permute(0, 3, 1, 2)
+
+
+def _in_gamut(lab: Tensor) -> Tensor:
+    return ((from_lab(lab) - 0.5).abs() <= 0.5 + 1e-4).all(dim=1, keepdim=True)
+
+
+def match_color(image: Tensor, target: Tensor, visible: Tensor | None = None, wanted: Tensor | None = None) -> Tensor:
     """Move the mean and covariance of the colors of ``image`` to those of ``target`` by an affine map.
 
-    Both are 1 x 3 x H x W, sRGB in [0, 1]; the result is clamped to [0, 1]. The map is L_target L_image⁻¹ with the
-    Cholesky factors of the covariances (Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016).
+    Both are 1 x 3 x H x W, sRGB in [0, 1], and ``visible`` and ``wanted`` their alphas, 1 x 1 x H x W; the result is
+    clamped to [0, 1]. The map is L_target L_image⁻¹ with the Cholesky factors of the covariances (Gatys et al.,
+    "Preserving Color in Neural Artistic Style Transfer", 2016, section 3.1).
     """
-    mean, factor = _color_moments(image)
-    target_mean, target_factor = _color_moments(target)
+    mean, factor = _color_moments(image, visible)
+    target_mean, target_factor = _color_moments(target, wanted)
     flat = image[0].flatten(1).double() - mean
     moved = target_factor @ torch.linalg.solve_triangular(factor, flat, upper=False) + target_mean
     result: Tensor = moved.clamp(0, 1).to(image.dtype)
     return result.view_as(image)
 
 
-def _color_moments(image: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean (3 x 1) and the Cholesky factor of the covariance (3 x 3), in float64."""
+def _color_moments(image: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The mean (3 x 1) and the Cholesky factor of the covariance (3 x 3), in float64, of what is visible."""
     colors = image[0].flatten(1).double()
-    mean = colors.mean(dim=1, keepdim=True)
+    weight = torch.ones_like(colors[:1]) if alpha is None else alpha[0].flatten(1).double()
+    weight = weight / weight.sum()
+    mean = (colors * weight).sum(dim=1, keepdim=True)
     centered = colors - mean
-    covariance = centered @ centered.T / colors.shape[1]
+    covariance = (centered * weight) @ centered.T
     # A gray picture's covariance is singular; 1e-5 is well under the square of one 8-bit step.
     floor = 1e-5 * torch.eye(3, dtype=torch.float64, device=image.device)
     return mean, torch.linalg.cholesky(covariance + floor)

@@ -45,21 +45,23 @@ class ContentLoss:
 
     The paper takes half the plain sum. ``scale`` = the number of values makes it the mean squared error of
     neural-style-pt; ``scale`` = Σ F*² makes it relative, so that neither the layer nor the size of the picture matters.
+    ``visible``, 1 x 1 x H x W in [0, 1], says how much each position counts in all of these sums.
     """
 
     layer: str
     target: Tensor
     scale: float
+    visible: Tensor | None = None
 
     @classmethod
-    def relative(cls, layer: str, target: Tensor) -> ContentLoss:
+    def relative(cls, layer: str, target: Tensor, visible: Tensor | None = None) -> ContentLoss:
         """1 for a picture of which the layer sees nothing."""
-        return cls(layer, target, max(float(target.float().square().sum()), 1e-12))
+        return cls(layer, target, max(float(_weighted(target.float().square(), visible).sum()), 1e-12), visible)
 
     @classmethod
-    def mean_squared(cls, layer: str, target: Tensor) -> ContentLoss:
+    def mean_squared(cls, layer: str, target: Tensor, visible: Tensor | None = None) -> ContentLoss:
         """Mean squared error."""
-        return cls(layer, target, float(target.numel()))
+        return cls(layer, target, float(_weighted(torch.ones_like(target), visible).float().sum()), visible)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -68,10 +70,14 @@ class ContentLoss:
     def summarize(self, seen: Features) -> Tensor:
         difference = seen[self.layer] - self.target
         wide = torch.float64 if difference.dtype == torch.float64 else torch.float32
-        return difference.to(wide).square().sum()
+        return _weighted(difference.to(wide).square(), self.visible).sum()
 
     def value(self, summary: Tensor) -> Tensor:
         return summary / self.scale
+
+
+def _weighted(values: Tensor, visible: Tensor | None) -> Tensor:
+    return values if visible is None else values * visible.to(values.dtype)
 
 
 @dataclass(frozen=True)
@@ -81,28 +87,30 @@ class StyleLoss:
     G is the mean outer product over positions, so that the painting may have any size; the paper takes the sum, and
     divides the squares by 4 C² N². ``scale`` = Σ G*² makes the loss relative: no layer's width or range matters.
     neural-style-pt divides G by C as well and takes the mean over C² entries: ``scale`` = C⁴.
+    ``visible``, 1 x 1 x H x W in [0, 1], says how much each position of the picture counts.
     """
 
     layer: str
     target: Tensor
     scale: float
+    visible: Tensor | None = None
 
     @classmethod
-    def relative(cls, layer: str, target: Moments) -> StyleLoss:
+    def relative(cls, layer: str, target: Moments, visible: Tensor | None = None) -> StyleLoss:
         """The squared relative error of the Gram matrix."""
-        return cls(layer, target.gram, max(float(target.gram.square().sum()), 1e-12))
+        return cls(layer, target.gram, max(float(target.gram.square().sum()), 1e-12), visible)
 
     @classmethod
-    def mean_squared(cls, layer: str, target: Moments) -> StyleLoss:
+    def mean_squared(cls, layer: str, target: Moments, visible: Tensor | None = None) -> StyleLoss:
         """The mean squared error of the Gram matrix divided by channels x positions."""
-        return cls(layer, target.gram, float(target.gram.shape[0]) ** 4)
+        return cls(layer, target.gram, float(target.gram.shape[0]) ** 4, visible)
 
     @property
     def layers(self) -> tuple[str, ...]:
         return (self.layer,)
 
     def summarize(self, seen: Features) -> Moments:
-        return moments(seen[self.layer])
+        return moments(seen[self.layer], self.visible)
 
     def value(self, summary: Moments) -> Tensor:
         return (summary.gram - self.target).square().sum() / self.scale

@@ -51,13 +51,22 @@ class Moments:
         return self.gram - torch.outer(self.mean, self.mean)
 
 
-def moments(features: Tensor) -> Moments:
-    """Sum up 1 x C x H x W over its H x W positions; differentiable; float32 sums for bfloat16 features."""
+def moments(features: Tensor, visible: Tensor | None = None) -> Moments:
+    """Sum up 1 x C x H x W over its H x W positions; differentiable; float32 sums for bfloat16 features.
+
+    ``visible``, 1 x 1 x H x W in [0, 1], says how much each position counts; all of them fully unless given.
+    """
     channels = features.shape[1]
     positions = features.permute(0, 2, 3, 1).reshape(-1, channels)  # a view of channels_last memory
     wide = torch.float64 if features.dtype == torch.float64 else torch.float32
+    if visible is None:
+        count, total = float(positions.shape[0]), positions.to(wide).sum(dim=0)
+    else:
+        weight = visible.reshape(-1, 1).to(wide)
+        count, total = float(weight.sum()), (positions * weight).sum(dim=0)
+        positions = positions * weight.sqrt().to(positions.dtype)  # squared by the products below
     second: Tensor = _OuterProducts.apply(positions)  # type: ignore[no-untyped-call]
-    return Moments(float(positions.shape[0]), positions.to(wide).sum(dim=0), second)
+    return Moments(count, total, second)
 
 
 class _OuterProducts(torch.autograd.Function):

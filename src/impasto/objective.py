@@ -79,10 +79,20 @@ def reduced(image: Tensor, octave: int) -> Tensor:
     return F.avg_pool2d(image, 2**octave) if octave else image
 
 
-def style_transfer_objective(extractor: Extractor, content: Tensor, style: Tensor, spec: StyleSpec) -> Objective:
+def style_transfer_objective(
+    extractor: Extractor,
+    content: Tensor,
+    style: Tensor,
+    spec: StyleSpec,
+    *,
+    content_alpha: Tensor | None = None,
+    style_alpha: Tensor | None = None,
+) -> Objective:
     """Look once at the content and keep its deep features; look once at the style and keep its moments.
 
-    ``content`` and ``style`` are 1 x 3 x H x W, sRGB in [0, 1], at the sizes at which they are to be compared. The dial
+    ``content`` and ``style`` are 1 x 3 x H x W, sRGB in [0, 1], at the sizes at which they are to be compared, and
+    their alphas 1 x 1 x H x W: positions count as far as they are visible, in the content's features and in the moments
+    of the result by the content's alpha, in the moments of the style by its own. The dial
     ``spec.strength`` multiplies the two weights: by 1 and 1 at 0.5, by 0 and 2.8 at 1, in proportion to (1 - s)^1.5 and
     s^1.5.
 
@@ -91,8 +101,9 @@ def style_transfer_objective(extractor: Extractor, content: Tensor, style: Tenso
     of the painting's larger forms at the same strength.
     """
     count = number_of_octaves(content, style, spec)
+    photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)
     terms = [
-        term for octave in range(count) for term in _octave_terms(extractor, content, style, spec, octave, 1 / count)
+        term for octave in range(count) for term in _octave_terms(extractor, photo, painting, spec, octave, 1 / count)
     ]
     terms.append(Term("smoothness", spec.tv_weight, _smoothness(content, spec)))
     terms = [term for term in terms if term.weight > 0]
@@ -108,13 +119,25 @@ def number_of_octaves(content: Tensor, style: Tensor, spec: StyleSpec) -> int:
     return max(possible, default=1)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A picture that is looked at, and how visible its pixels are."""
+
+    pixels: Tensor
+    alpha: Tensor | None
+
+    def visible(self, octave: int, stride: int) -> Tensor | None:
+        """The visible share of each position of a layer, 1 x 1 x H x W; None where there is no transparency."""
+        return None if self.alpha is None else F.avg_pool2d(self.alpha, 2**octave * stride)
+
+
 def _octave_terms(
-    extractor: Extractor, content: Tensor, style: Tensor, spec: StyleSpec, octave: int, share: float
+    extractor: Extractor, content: _Seen, style: _Seen, spec: StyleSpec, octave: int, share: float
 ) -> Iterator[Term]:
     """The content and style terms at one size, weighted by the dial and ``share``."""
     with torch.no_grad():
-        content_seen = extractor(reduced(content, octave), spec.content_layers)
-        style_seen = extractor(reduced(style, octave), spec.style_layers)
+        content_seen = extractor(reduced(content.pixels, octave), spec.content_layers)
+        style_seen = extractor(reduced(style.pixels, octave), spec.style_layers)
     is_relative = spec.normalization == "relative"
     to_content = ContentLoss.relative if is_relative else ContentLoss.mean_squared
     to_style = StyleLoss.relative if is_relative else StyleLoss.mean_squared
@@ -125,11 +148,21 @@ def _octave_terms(
     style_weight = share * spec.style_weight * (2 * spec.strength) ** 1.5 / max(style_sum, 1e-12)
     suffix = f" /{2**octave}" if octave else ""
     for layer, weight in spec.content_layers.items():
-        loss = to_content(layer, content_seen[layer])
-        yield Term(f"content {layer}{suffix}", content_weight * weight, loss, octave)
+        here = content.visible(octave, extractor.network.stride(layer))
+        if _sees_anything(here):
+            loss = to_content(layer, content_seen[layer], here)
+            yield Term(f"content {layer}{suffix}", content_weight * weight, loss, octave)
     for layer, weight in spec.style_layers.items():
-        target = moments(style_seen[layer])
-        yield Term(f"style {layer}{suffix}", style_weight * weight, to_style(layer, target), octave)
+        stride = extractor.network.stride(layer)
+        here, there = content.visible(octave, stride), style.visible(octave, stride)
+        if _sees_anything(here) and _sees_anything(there):
+            target = moments(style_seen[layer], there)
+            yield Term(f"style {layer}{suffix}", style_weight * weight, to_style(layer, target, here), octave)
+
+
+def _sees_anything(visible: Tensor | None) -> bool:
+    """Not so for an object at the border that a deep layer's last whole position leaves out."""
+    return visible is None or bool(visible.any())
 
 
 def _smoothness(content: Tensor, spec: StyleSpec) -> TotalVariationLoss:
