@@ -20,7 +20,7 @@ from impasto.optimize import optimize
 from impasto.presets import resolve_spec
 from impasto.solvers import LBFGS
 from impasto.spec import RunOptions
-from impasto.stylize import prepare
+from impasto.prepare import prepare
 
 AT = (50, 100, 200)
 

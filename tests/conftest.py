@@ -80,7 +80,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Weight
         monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
         monkeypatch.delenv("IMPASTO_WEIGHTS_DIR", raising=False)
         monkeypatch.setitem(NETWORKS, TINY.name, TINY)
-        monkeypatch.setattr(import_module("impasto.stylize"), "VGG19", TINY)
+        monkeypatch.setattr(import_module("impasto.prepare"), "VGG19", TINY)
         path = tmp_path / "cache" / "weights" / f"{TINY.name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(weights, path)

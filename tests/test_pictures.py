@@ -16,7 +16,7 @@ from impasto.metrics import content_error, measure, style_error
 from impasto.networks import VGG19
 from impasto.presets import resolve_spec
 from impasto.spec import RunOptions
-from impasto.stylize import prepare
+from impasto.prepare import prepare
 
 pytestmark = pytest.mark.weights
 

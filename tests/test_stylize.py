@@ -14,17 +14,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from impasto.errors import ImpastoError, InputError, MissingWeightsError, OptionError
+from impasto.image.formats import FORMATS
+from impasto.image.picture import Picture
 from impasto.image.read import read_image
 from impasto.image.resize import resize
-from impasto.image.write import encode, to_pil, write_image
+from impasto.image.write import encode, to_pil, write_picture
 from impasto.networks import Network
+from impasto.prepare import prepare
 from impasto.presets import resolve_spec
 from impasto.result import Result
 from impasto.spec import MIN_SIDE, RunOptions, StyleSpec
-from impasto.stylize import iterate, prepare, stylize
+from impasto.stylize import iterate, stylize
 
 Weights = dict[str, Tensor]
-Picture = Callable[..., Tensor]
+Draw = Callable[..., Tensor]
 QUICK = {"size": 48, "num_iterations": 4, "coarse_iterations": (1.0,), "precision": "fp32", "device": "cpu"}
 
 pytestmark = pytest.mark.usefixtures("installed")
@@ -84,7 +87,7 @@ def test_the_picture_is_one_that_was_seen(photo: Tensor, painting: Tensor) -> No
 def test_all_forms_of_the_pictures_give_the_same_bytes(photo: Tensor, painting: Tensor, tmp_path: Path) -> None:
     images = []
     for name, tensor in (("photo", photo), ("painting", painting)):
-        write_image(tensor, tmp_path / f"{name}.png")
+        write_picture(Picture(tensor), tmp_path / f"{name}.png")
         images.append(read_image(tmp_path / f"{name}.png"))
     paths = [tmp_path / "photo.png", tmp_path / "painting.png"]
     forms: dict[str, list[Any]] = {
@@ -96,9 +99,9 @@ def test_all_forms_of_the_pictures_give_the_same_bytes(photo: Tensor, painting: 
         "arrays": [np.asarray(to_pil(image)) for image in images],
         "floats": [image[0].permute(1, 2, 0).numpy() for image in images],
     }
-    expected = encode(paint(*forms.pop("tensors")).tensor, "PNG")
+    expected = encode(Picture(paint(*forms.pop("tensors")).tensor), FORMATS["png"])
     for form, pictures in forms.items():
-        assert encode(paint(*pictures).tensor, "PNG") == expected, form
+        assert encode(Picture(paint(*pictures).tensor), FORMATS["png"]) == expected, form
 
 
 def test_the_pictures_given_are_left_as_they_are(photo: Tensor, painting: Tensor) -> None:
@@ -110,7 +113,7 @@ def test_the_pictures_given_are_left_as_they_are(photo: Tensor, painting: Tensor
 
 def test_at_strength_0_the_photo_comes_back_byte_for_byte(photo: Tensor, painting: Tensor) -> None:
     result = paint(photo, painting, size="original", strength=0, init="noise")
-    assert encode(result.tensor, "PNG") == encode(photo, "PNG")
+    assert encode(Picture(result.tensor), FORMATS["png"]) == encode(Picture(photo), FORMATS["png"])
 
 
 def test_at_strength_0_and_another_size_the_resized_photo_comes_back(photo: Tensor, painting: Tensor) -> None:
@@ -133,7 +136,7 @@ def test_every_start_and_every_optimizer_lowers_the_loss(
     assert paint(photo, painting, num_iterations=15, **options).loss < loss_before(photo, painting, **options)
 
 
-def test_the_first_step_shows_the_start(photo: Tensor, painting: Tensor, picture: Picture) -> None:
+def test_the_first_step_shows_the_start(photo: Tensor, painting: Tensor, picture: Draw) -> None:
     def first(init: str, **options: Any) -> Tensor:
         one_size = {**QUICK, "coarse_iterations": (), **options}
         return next(iterate(photo, painting, init=init, **one_size)).image
@@ -147,9 +150,9 @@ def test_the_first_step_shows_the_start(photo: Tensor, painting: Tensor, picture
 
 
 def test_the_start_may_be_a_file_of_another_size(
-    photo: Tensor, painting: Tensor, picture: Picture, tmp_path: Path
+    photo: Tensor, painting: Tensor, picture: Draw, tmp_path: Path
 ) -> None:
-    write_image(picture(72, 96, seed=5).float(), tmp_path / "start.png")
+    write_picture(Picture(picture(72, 96, seed=5).float()), tmp_path / "start.png")
     options = {**QUICK, "coarse_iterations": (), "init": str(tmp_path / "start.png")}
     step = next(iterate(photo, painting, **options))
     torch.testing.assert_close(step.image, resize(read_image(tmp_path / "start.png"), (36, 48)))
@@ -175,7 +178,7 @@ def test_each_size_starts_from_the_best_of_the_one_before(photo: Tensor, paintin
 def test_the_same_seed_gives_the_same_bytes(precision: str, init: str, photo: Tensor, painting: Tensor) -> None:
     options = {"precision": precision, "init": init, "seed": 7, "threads": 1}
     first, second = paint(photo, painting, **options), paint(photo, painting, **options)
-    assert encode(first.tensor, "PNG") == encode(second.tensor, "PNG")
+    assert encode(Picture(first.tensor), FORMATS["png"]) == encode(Picture(second.tensor), FORMATS["png"])
     assert first.history == second.history
 
 
@@ -263,7 +266,7 @@ sides = st.integers(1, 48) | st.integers(1, 1200)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.tuples(sides, sides), st.tuples(sides, sides))
 def test_pictures_of_any_size_are_painted_or_refused_with_what_is_needed(
-    picture: Picture, photo_size: tuple[int, int], painting_size: tuple[int, int]
+    picture: Draw, photo_size: tuple[int, int], painting_size: tuple[int, int]
 ) -> None:
     photo, painting = picture(*photo_size, seed=1).float(), picture(*painting_size, seed=2).float()
     ratios = [max(size) / min(size) for size in (photo_size, painting_size)]
@@ -278,14 +281,14 @@ def test_pictures_of_any_size_are_painted_or_refused_with_what_is_needed(
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (16, 2000), (2000, 16)])
 def test_photos_below_the_minimum_are_refused_in_plain_words(
-    size: tuple[int, int], painting: Tensor, picture: Picture
+    size: tuple[int, int], painting: Tensor, picture: Draw
 ) -> None:
     asked = "original" if max(size) < 100 else 512
     with pytest.raises(OptionError, match=rf"{size[1]} x {size[0]} pixels .*at least.*--size"):
         paint(picture(*size).float(), painting, size=asked)
 
 
-def test_the_smallest_picture_is_painted(picture: Picture) -> None:
+def test_the_smallest_picture_is_painted(picture: Draw) -> None:
     result = paint(picture(MIN_SIDE, MIN_SIDE).float(), picture(1, 1, seed=2).float(), size=MIN_SIDE)
     assert result.tensor.shape == (1, 3, MIN_SIDE, MIN_SIDE)
 

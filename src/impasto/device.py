@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 
 import torch
@@ -12,7 +14,7 @@ import torch
 from impasto.errors import OptionError
 from impasto.spec import RunOptions
 
-__all__ = ["Machine", "has_native_bf16", "resolve_machine", "using_threads"]
+__all__ = ["Machine", "has_native_bf16", "processor_name", "resolve_machine", "using_threads"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def resolve_machine(options: RunOptions, *, exact: bool = False) -> Machine:
     ``exact`` keeps to float32 where the precision is left to us.
     """
     device = _resolve_device(options.device)
-    fast = options.precision == "auto" and has_native_bf16(device) and not exact
+    fast = options.precision == "bf16" or (options.precision == "auto" and has_native_bf16(device) and not exact)
     return Machine(device, torch.bfloat16 if fast else torch.float32, options.threads)
 
 
@@ -59,6 +61,15 @@ def has_native_bf16(device: torch.device) -> bool:
         looks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
         return any(getattr(torch.cpu, look, lambda: False)() for look in looks)
     return False
+
+
+def processor_name() -> str:
+    """The name that the processor gives itself, where the system tells, and which of its instructions PyTorch uses."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    name = named or platform.processor() or platform.machine() or "unknown"
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 _lock = Lock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -19,18 +19,21 @@ class Step:
     """One evaluation of the picture, as the caller sees it.
 
     ``index`` counts from 1 to ``of`` at the present size; ``evaluation`` belongs to ``pixels``, 1 x 3 x H x W.
-    Values of ``pixels`` may leave [0, 1]; ``image`` is the picture that was evaluated.
+    Values of ``pixels`` may leave [0, 1]; they were evaluated at the nearest values inside. ``finish`` makes the
+    picture that people are to see of the one that was evaluated.
     """
 
     pixels: Tensor
     evaluation: Evaluation
     index: int
     of: int
+    finish: Callable[[Tensor], Tensor] | None = None
 
     @property
     def image(self) -> Tensor:
         """The picture at this step, 1 x 3 x H x W, sRGB in [0, 1]."""
-        return self.pixels.clamp(0, 1)
+        image = self.pixels.clamp(0, 1)
+        return image if self.finish is None else self.finish(image)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from impasto.errors import ImpastoError, MissingExtraError
+from impasto.image.destination import check_destination, write_bytes
+from impasto.image.formats import FORMATS, Format, format_of, named_format
+from impasto.image.metadata import Metadata
+from impasto.image.picture import Picture
 from impasto.image.resize import resize
-from impasto.image.write import encode, to_pil, write_image
+from impasto.image.write import encode, to_pil
 from impasto.optimize import Step
+from impasto.record import Record
 from impasto.solvers import NOT_FINITE
 from impasto.spec import StyleSpec
 
@@ -28,20 +33,32 @@ __all__ = ["Result"]
 
 @dataclass(frozen=True)
 class Result:
-    """``tensor`` is 1 x 3 x H x W, float32, sRGB in [0, 1], on the CPU; ``history`` has one entry an evaluation:
+    """``picture`` is the finished one, with the transparency, profile, depth and metadata of the photo; ``history`` has
+    one entry an evaluation:
     ``{"size": (width, height), "step": ..., "of": ..., "loss": ..., "terms": {name: share of the loss}}``.
+    ``record`` is what goes into the file, so that it can be made again.
     """
 
-    tensor: Tensor
+    picture: Picture
     spec: StyleSpec
     history: tuple[dict[str, Any], ...]
     loss: float
+    record: Record | None = None
 
     @classmethod
-    def collect(cls, steps: Iterable[Step], spec: StyleSpec, size: tuple[int, int]) -> Result:
+    def collect(
+        cls,
+        steps: Iterable[Step],
+        spec: StyleSpec,
+        size: tuple[int, int],
+        *,
+        photo: Picture | None = None,
+        record: Record | None = None,
+    ) -> Result:
         """Run through ``steps`` and keep the best picture of the last size, brought to ``size`` = (height, width).
 
-        An iterable that ends early, because someone stopped it, gives the best picture so far.
+        An iterable that ends early, because someone stopped it, gives the best picture so far. From ``photo`` come
+        transparency, profile, depth and metadata.
         """
         history = []
         best: Step | None = None
@@ -52,22 +69,51 @@ class Result:
             raise ValueError("a result needs at least one step")
         if not math.isfinite(best.loss):
             raise ImpastoError(NOT_FINITE)
-        return cls(resize(best.image, size).cpu(), spec, tuple(history), best.loss)
+        picture = (photo.resized(size) if photo else Picture(best.image)).with_pixels(resize(best.image, size).cpu())
+        done = record.done(history, best.loss) if record else None
+        return cls(picture, spec, tuple(history), best.loss, done)
+
+    @property
+    def tensor(self) -> Tensor:
+        """The pixels, 1 x 3 x H x W, float32, sRGB in [0, 1], on the CPU."""
+        return self.picture.pixels
 
     @cached_property
     def image(self) -> Image.Image:
-        """The picture as 8-bit RGB."""
-        return to_pil(self.tensor)
+        """The picture as 8-bit sRGB, of mode RGB, or RGBA if the photo had transparency."""
+        return to_pil(self.picture.pixels, self.picture.alpha)
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write PNG or JPEG by the extension; raise OutputError if the file exists and ``overwrite`` is false."""
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        quality: int | None = None,
+        metadata: bool = True,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the picture by the extension, or in ``format``: png, jpeg, webp, avif, tiff or gif.
+
+        ``metadata`` keeps the photo's and puts the settings of the run in. Raises OutputError if the file exists and
+        ``overwrite`` is false.
+        """
         target = Path(path)
-        write_image(self.tensor, target, overwrite=overwrite)
+        kind = named_format(format) if format else format_of(target)
+        data = self.encode(kind, quality=quality, metadata=metadata)
+        check_destination(target, overwrite=overwrite, needed=len(data))
+        write_bytes(data, target, overwrite=overwrite)
         return target
+
+    def encode(self, format: Format, *, quality: int | None = None, metadata: bool = True) -> bytes:
+        """The bytes of the file that ``save`` writes."""
+        if not metadata:
+            return encode(replace(self.picture, metadata=Metadata()), format, quality=quality)
+        settings = self.record.written_as(format.key, quality).to_json() if self.record else None
+        return encode(self.picture, format, quality=quality, settings=settings)
 
     def _repr_png_(self) -> bytes:
         """Show the picture in a notebook."""
-        return encode(self.tensor, "PNG")
+        return encode(Picture(self.tensor, self.picture.alpha), FORMATS["png"])
 
     def plot(self) -> Figure:
         """Draw each term of the loss over the evaluations; needs the extra ``report``."""

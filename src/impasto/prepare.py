@@ -1,0 +1,144 @@
+"""From pictures and options to a run that is ready: all that can go wrong does so here, before the first evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from impasto.color import match_color, match_lightness, to_gray
+from impasto.device import resolve_machine
+from impasto.errors import InputError
+from impasto.features import Extractor
+from impasto.image.files import expanded
+from impasto.image.picture import Picture
+from impasto.image.read import ImageLike, read_picture
+from impasto.image.resize import crop_to_aspect
+from impasto.memory import check_memory
+from impasto.networks import VGG19, Network, get_network
+from impasto.pyramid import Level, plan_pyramid
+from impasto.record import new_record
+from impasto.spec import STARTS, RunOptions, StyleSpec, output_size
+from impasto.transfer import Transfer
+from impasto.weights import best_present, fingerprint, load_weights, recognize_file
+
+__all__ = ["Schedule", "prepare"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The (height, width) of the finished picture in pixels, and the levels that lead there."""
+
+    size: tuple[int, int]
+    levels: Sequence[Level]
+
+
+def prepare(
+    content: ImageLike,
+    style: ImageLike,
+    spec: StyleSpec,
+    options: RunOptions,
+    *,
+    start: ImageLike | None = None,
+    schedule: Schedule | None = None,
+) -> Transfer:
+    """Read, check and resolve everything before the first evaluation.
+
+    ``start`` is the picture that ``spec.init`` names, if it names one, and ``schedule`` replaces the sizes and
+    evaluations that ``spec`` asks for. Raises InputError for pictures, OptionError for options and MissingWeightsError
+    for weights that cannot be used.
+    """
+    network = _network(spec, options)
+    for layer in (*spec.content_layers, *spec.style_layers):
+        network.check_layer(layer)
+    pictures = _read(
+        content, style, expanded(spec.init) if start is None and spec.init not in STARTS else start, options
+    )
+    photo, painting = pictures["content"], pictures["style"]
+    schedule = schedule or _scheduled(photo.size, painting.size, spec)
+    # What is there to be compared with other programs is computed as they do.
+    machine = resolve_machine(options, exact=spec.normalization == "classic")
+    check_memory(schedule.size, spec, machine)
+    cropped = photo.cropped_to_aspect(schedule.size)
+    seen, model = _colored(cropped, painting, spec)
+    weights = load_weights(
+        network,
+        file=expanded(options.weights) if options.weights else None,
+        offline=options.offline or spec.network == "auto",  # which never downloads unasked
+    )
+    resolved = _resolved(spec, network, pictures)
+    origins = {role: picture.origin for role, picture in pictures.items() if picture.origin}
+    return Transfer(
+        photo=cropped,
+        content=seen,
+        style=replace(painting, pixels=model),
+        init=_starting_picture(seen, model, pictures.get("init"), schedule.size, spec),
+        size=schedule.size,
+        spec=resolved,
+        machine=machine,
+        levels=tuple(schedule.levels),
+        extractor=Extractor(
+            network, weights, device=machine.device, dtype=machine.dtype, padding=spec.padding, pooling=spec.pooling
+        ),
+        record=new_record(resolved, machine, schedule.levels, schedule.size, origins, fingerprint(weights)),
+        remarks=tuple(remark for picture in pictures.values() for remark in picture.remarks),
+    )
+
+
+def _network(spec: StyleSpec, options: RunOptions) -> Network:
+    """The network asked for, or the one whose weights were given, or the best one whose weights are here."""
+    if spec.network != "auto":
+        return get_network(spec.network)
+    if options.weights:
+        return recognize_file(expanded(options.weights))
+    return best_present() or VGG19
+
+
+def _read(content: ImageLike, style: ImageLike, start: ImageLike | None, options: RunOptions) -> dict[str, Picture]:
+    pictures = {}
+    for role, source in {"content": content, "style": style, "init": start}.items():
+        if source is not None:
+            pictures[role] = read_picture(source, max_pixels=options.max_pixels)
+            _check_visible(role, pictures[role])
+    return pictures
+
+
+def _check_visible(role: str, picture: Picture) -> None:
+    if picture.alpha is not None and not bool(picture.alpha.any()):
+        raise InputError(f"The {role} is transparent everywhere: give a picture in which something can be seen.")
+
+
+def _scheduled(photo: tuple[int, int], painting: tuple[int, int], spec: StyleSpec) -> Schedule:
+    size = output_size(spec, photo)
+    return Schedule(size, plan_pyramid(size, painting, spec))
+
+
+def _colored(photo: Picture, painting: Picture, spec: StyleSpec) -> tuple[Tensor, Tensor]:
+    """The pixels of both that are compared: as they are, gray, or the painting's in the photo's colors."""
+    if spec.color == "content":
+        return to_gray(photo.pixels), match_lightness(painting.pixels, photo.pixels, painting.alpha, photo.alpha)
+    if spec.color == "match":
+        return photo.pixels, match_color(painting.pixels, photo.pixels, painting.alpha, photo.alpha)
+    return photo.pixels, painting.pixels
+
+
+def _starting_picture(
+    photo: Tensor, painting: Tensor, start: Picture | None, size: tuple[int, int], spec: StyleSpec
+) -> Tensor:
+    if start is not None:
+        return crop_to_aspect(start.pixels, size)
+    if spec.init == "content":
+        return photo
+    if spec.init == "noise":
+        generator = torch.Generator().manual_seed(spec.seed)
+        return (0.5 + 0.1 * torch.randn(1, 3, *size, generator=generator, dtype=torch.float32)).clamp(0, 1)
+    return crop_to_aspect(painting, size)
+
+
+def _resolved(spec: StyleSpec, network: Network, pictures: dict[str, Picture]) -> StyleSpec:
+    """The options with each choice made: what is written down has no folders in it."""
+    start = pictures.get("init")
+    named = {"init": start.origin.name} if start and start.origin else {}
+    return spec.model_copy(update={"network": network.name, **named})

@@ -1,0 +1,215 @@
+"""The settings that travel with a picture: all that decided it, so that it can be made again byte for byte."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from impasto.errors import InputError
+from impasto.image.files import File, Origin, name_of, opened, origin_of
+from impasto.image.metadata import read_settings
+from impasto.pyramid import Level
+from impasto.spec import StyleSpec
+from impasto.version import __version__
+
+if TYPE_CHECKING:
+    from impasto.device import Machine
+
+__all__ = ["Computed", "Input", "Record", "RecordedLevel", "Written", "environment", "new_record", "read_record"]
+
+Side = Annotated[int, Field(ge=1, le=65_500)]
+Sides = tuple[Side, Side]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Input(_Part):
+    """A file that went in: its name without folders, and its length and SHA-256, by which it is found again."""
+
+    name: str = Field(max_length=1000)
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    def find(self, folders: Iterable[Path]) -> Path | None:
+        """The file with these bytes in one of ``folders``, first looked for by its name; None if it is in none."""
+        name = PureWindowsPath(self.name).name  # splits at / as well: never out of the folder
+        folders = [folder for folder in folders if folder.is_dir()]
+        named = (folder / name for folder in folders if name)
+        every = (path for folder in folders for path in sorted(folder.iterdir()))
+        return next((path for path in (*named, *every) if self._is_in(path)), None)
+
+    def _is_in(self, path: Path) -> bool:
+        try:
+            same_length = path.is_file() and path.stat().st_size == self.bytes
+            return same_length and origin_of(path).sha256 == self.sha256
+        except OSError:
+            return False
+
+
+class RecordedLevel(_Part):
+    """A size of the pyramid, (width, height) of the picture and of the painting, and the evaluations that were done."""
+
+    size: Sides
+    style_size: Sides
+    iterations: int = Field(ge=1, le=1_000_000)
+
+
+class Computed(_Part):
+    """Where and how it was computed, each choice resolved."""
+
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Literal["fp32", "bf16"]
+    threads: int = Field(ge=1, le=1024)
+
+
+class Written(_Part):
+    """How the file was written."""
+
+    format: str = "png"
+    quality: int | None = Field(None, ge=1, le=100)
+
+
+class Record(_Part):
+    """All that decided a picture. No time and no folder is in it: the same run gives the same record.
+
+    ``size`` is the (width, height) of the picture; ``inputs`` has ``content``, ``style`` and, if it was a picture,
+    ``init``, without those that did not come from a file; ``weights`` is the fingerprint of the network's numbers.
+    """
+
+    impasto: str = __version__
+    inputs: dict[str, Input]
+    style: StyleSpec
+    size: Sides
+    levels: tuple[RecordedLevel, ...] = Field(min_length=1, max_length=20)
+    run: Computed
+    written: Written = Written()
+    weights: str
+    environment: dict[str, str]
+    loss: float | None = None
+
+    def planned(self, levels: Sequence[Level]) -> Record:
+        """The record of a run with other evaluations at each size."""
+        return self.model_copy(update={"levels": _recorded(levels)})
+
+    def done(self, history: Sequence[Mapping[str, Any]], loss: float) -> Record:
+        """The record of what was done in the end, which is less than planned if someone stopped it."""
+        counts = [len(list(steps)) for _, steps in groupby(history, key=lambda step: step["size"])]
+        levels = tuple(
+            level.model_copy(update={"iterations": count}) for level, count in zip(self.levels, counts, strict=False)
+        )
+        return self.model_copy(update={"levels": levels, "loss": loss})
+
+    def named_as(self, other: Record) -> Record:
+        """The record with the names that inputs of the same contents have in ``other``: files are renamed."""
+        inputs = dict(self.inputs)
+        for role, before in other.inputs.items():
+            if role in inputs and inputs[role].sha256 == before.sha256:
+                inputs[role] = before
+        style = {"init": inputs["init"].name} if "init" in inputs else {}
+        return self.model_copy(update={"inputs": inputs, "style": self.style.model_copy(update=style)})
+
+    def written_as(self, format: str, quality: int | None) -> Record:
+        """The record of the file that is being written."""
+        return self.model_copy(update={"written": Written(format=format, quality=quality)})
+
+    def plan(self) -> list[Level]:
+        """The levels to compute again."""
+        return [Level(level.size[::-1], level.style_size[::-1], level.iterations) for level in self.levels]
+
+    def to_json(self) -> str:
+        """The text that is put into the picture."""
+        return self.model_dump_json(exclude_none=True)
+
+    def differences(self, other: Record) -> list[str]:
+        """What is not as it was when ``other`` was made, and may change the picture, a phrase each."""
+        own, theirs = self._conditions(), other._conditions()
+        return [
+            f"{name} was {theirs.get(name, 'unknown')} and is {own[name]}"
+            for name in own
+            if own[name] != theirs.get(name)
+        ]
+
+    def _conditions(self) -> dict[str, str]:
+        run = {name: str(value) for name, value in self.run.model_dump().items()}
+        return {"impasto": self.impasto, **self.environment, "weights": self.weights[:12], **run}
+
+
+def read_record(file: File) -> Record:
+    """Read the settings out of a picture.
+
+    Raises InputError if it is no picture, or has none, or such that cannot be used.
+    """
+    with opened(file) as image:
+        text = read_settings(image)
+    if text is None:
+        raise InputError(
+            f"{name_of(file)} has no settings in it: impasto did not make it, or with --no-metadata, or another program"
+            " took them out."
+        )
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the text"
+        raise InputError(
+            f"The settings in {name_of(file)} cannot be used: {where}: {first['msg'][:200]}. This is impasto"
+            f" {__version__}; they are damaged, or a later one wrote them."
+        ) from None
+
+
+def environment() -> dict[str, str]:
+    """The versions and the processor, on which the last bits of a result depend."""
+    import numpy as np
+    import PIL
+    import torch
+
+    from impasto.device import processor_name
+
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+        "cpu": processor_name(),
+    }
+
+
+def new_record(
+    spec: StyleSpec,
+    machine: Machine,
+    levels: Sequence[Level],
+    size: tuple[int, int],
+    origins: Mapping[str, Origin],
+    weights: str,
+) -> Record:
+    """The record of a run that is about to start; ``size`` is (height, width)."""
+    import torch
+
+    return Record(
+        inputs={role: Input(**asdict(origin)) for role, origin in origins.items()},
+        style=spec,
+        size=size[::-1],
+        levels=_recorded(levels),
+        run=Computed(
+            device=machine.device.type,
+            precision=machine.precision,
+            threads=machine.threads or torch.get_num_threads(),
+        ),
+        weights=weights,
+        environment=environment(),
+    )
+
+
+def _recorded(levels: Sequence[Level]) -> tuple[RecordedLevel, ...]:
+    return tuple(
+        RecordedLevel(size=level.size[::-1], style_size=level.style_size[::-1], iterations=level.iterations)
+        for level in levels
+    )
