@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from impasto.estimate import Cost, measure_cost
+from impasto.estimate import MOST_EVALUATIONS, SPARE, Cost, fit_levels, measure_cost, open_ended, seconds_of_next
+from impasto.objective import Evaluation
+from impasto.optimize import Step
+from impasto.prepare import prepare
 from impasto.pyramid import Level
 from impasto.spec import RunOptions, StyleSpec
-from impasto.stylize import Transfer
+from impasto.transfer import Transfer
 
 
 def test_cost_is_summed_over_levels():
@@ -17,13 +23,10 @@ def test_cost_is_summed_over_levels():
 
 
 @pytest.fixture
-def transfer(extractor, photo, painting):
+def transfer(installed, photo, painting):
     """A run on the tiny network, two sizes."""
-    from impasto.device import resolve_machine
-
-    levels = (Level((48, 64), (48, 64), 3), Level((96, 128), (96, 128), 2))
-    spec, machine = StyleSpec(), resolve_machine(RunOptions(device="cpu", precision="fp32"))
-    return Transfer(photo, painting, photo, spec, machine, levels, extractor)
+    spec = StyleSpec(size="128", num_iterations=2, coarse_iterations=(1.5,))
+    return prepare(photo, painting, spec, RunOptions(device="cpu", precision="fp32"))
 
 
 def test_a_measured_cost_is_a_time(transfer):
@@ -51,3 +54,90 @@ def test_noise_in_the_clock_gives_no_negative_times(transfer, monkeypatch):
     cost = measure_cost(transfer)
     assert cost.per_pixel == 0
     assert cost.fixed > 0
+
+
+PLANNED = [
+    Level((64, 96), (60, 96), 60),
+    Level((128, 192), (120, 192), 45),
+    Level((256, 384), (240, 384), 30),
+    Level((512, 768), (480, 768), 15),
+]
+
+COST = Cost(fixed=0.002, per_pixel=1e-6)
+
+costs = st.builds(Cost, st.floats(0, 0.1), st.floats(1e-9, 1e-4))
+
+
+@given(costs, st.floats(0.01, 1e5))
+def test_a_fitted_run_ends_in_time_though_the_estimate_is_15_percent_short(cost: Cost, seconds: float) -> None:
+    levels = fit_levels(PLANNED, cost, seconds)
+    improved = [level for level in levels if level.iterations > 1]
+    assert cost.of_levels(improved) * 1.15 <= seconds * (1 + 1e-9)
+    assert [(level.size, level.style_size) for level in levels] == [(level.size, level.style_size) for level in PLANNED]
+    assert all(level.iterations >= 1 for level in levels)
+    assert levels[: len(improved)] == improved, "the coarse sizes come first"
+
+
+@given(costs, st.floats(0.01, 1e5))
+def test_a_fitted_run_takes_the_time_it_has(cost: Cost, seconds: float) -> None:
+    levels = fit_levels(PLANNED, cost, seconds)
+    improved = [level for level in levels if level.iterations > 1]
+    if not improved or improved[-1].iterations == MOST_EVALUATIONS:
+        return
+    rounded_off = sum(cost.of_evaluation(level.pixels) for level in improved)
+    assert cost.of_levels(improved) + rounded_off >= seconds / SPARE * (1 - 1e-9)
+
+
+def test_all_sizes_get_more_or_fewer_evaluations_in_the_same_proportion() -> None:
+    estimate = COST.of_levels(PLANNED)
+    for share in (0.4, 1.0, 3.0, 10.0):
+        levels = fit_levels(PLANNED, COST, SPARE * share * estimate)
+        finest = levels[-1].iterations
+        assert finest == pytest.approx(share * PLANNED[-1].iterations, rel=0.2)
+        for level, planned in zip(levels, PLANNED, strict=True):
+            assert level.iterations / planned.iterations == pytest.approx(finest / 15, abs=1 / 15)
+
+
+def test_in_a_short_time_the_coarse_sizes_are_improved_and_the_full_one_is_only_looked_at() -> None:
+    full = COST.of_evaluation(PLANNED[-1].pixels)
+    levels = fit_levels(PLANNED, COST, 2 * full)
+    assert levels[-1].iterations == 1
+    assert all(level.iterations > 1 for level in levels[:-1])
+    assert COST.of_levels(levels[:-1]) == pytest.approx(2 * full / SPARE, rel=0.2)
+
+
+def test_no_time_at_all_leaves_one_evaluation_a_size() -> None:
+    assert [level.iterations for level in fit_levels(PLANNED, COST, 1e-6)] == [1, 1, 1, 1]
+    assert [level.iterations for level in fit_levels(PLANNED, COST, -1.0)] == [1, 1, 1, 1]
+
+
+def test_there_is_a_number_of_evaluations_beyond_which_more_time_is_of_no_use() -> None:
+    assert fit_levels(PLANNED, COST, 1e9)[-1].iterations == MOST_EVALUATIONS
+    planned = [Level((512, 512), (512, 512), 1000)]
+    assert fit_levels(planned, COST, 1e9)[-1].iterations == 1000, "someone asked for these"
+
+
+def test_time_that_is_left_is_spent_at_the_full_size() -> None:
+    levels = fit_levels(PLANNED, COST, 10.0)
+    assert open_ended(levels)[:-1] == levels[:-1]
+    assert open_ended(levels)[-1].iterations == MOST_EVALUATIONS
+    planned = [Level((512, 512), (512, 512), 1000)]
+    assert open_ended(planned) == planned
+
+
+def test_the_time_of_the_next_evaluation_follows_the_pace_of_the_last_one() -> None:
+    levels = [Level((10, 20), (20, 20), 3), Level((20, 40), (40, 40), 2)]
+    steps = [_step(level, index) for level in levels for index in range(1, level.iterations + 1)]
+    pace = 1.7
+    took = [
+        pace * (COST.of_evaluation(level.pixels) + (COST.of_targets(level) if index == 1 else 0))
+        for level in levels
+        for index in range(1, level.iterations + 1)
+    ]
+    expected = [seconds_of_next(levels, COST, step, time) for step, time in zip(steps, took, strict=True)]
+    assert expected == pytest.approx([*took[1:], 0.0])
+
+
+def _step(level: Level, index: int) -> Step:
+    pixels = torch.zeros(1, 3, *level.size)
+    return Step(pixels, Evaluation(torch.zeros(()), pixels), index, level.iterations)

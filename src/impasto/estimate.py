@@ -1,25 +1,32 @@
-"""How long a prepared run will take on this machine, found by timing its own objective on small pictures."""
+"""How long a prepared run will take, found by timing its objective on small pictures, and how to fit it to a time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
 from impasto.device import using_threads
 from impasto.objective import bounded, style_transfer_objective
+from impasto.optimize import Step
 from impasto.pyramid import Level
-from impasto.stylize import Transfer
+from impasto.transfer import Transfer
 
-__all__ = ["Cost", "measure_cost"]
+__all__ = ["MOST_EVALUATIONS", "Cost", "fit_levels", "measure_cost", "open_ended", "seconds_of_next"]
 
 PROBE_SIDES = (32, 160, 480, 1440)
 """Sides in pixels of the pictures that are timed, until one takes long enough to tell something."""
 
 ENOUGH = 0.05
 """Seconds an evaluation has to take to stand for larger ones."""
+
+SPARE = 1.15
+"""How much longer than estimated a run that fits a time may take, and still ends within it."""
+
+MOST_EVALUATIONS = 500
+"""At the full size, in a run that fits a time: L-BFGS is 5 % above its last loss after 190, and 2 % after 300."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,61 @@ class Cost:
         """Seconds of one evaluation of a picture of so many pixels."""
         return self.fixed + self.per_pixel * pixels
 
-    def of_level(self, level: Level) -> float:
-        """Seconds of all evaluations at ``level``; looking at content and painting first takes a third of one each."""
+    def of_targets(self, level: Level) -> float:
+        """Seconds of looking at content and painting before ``level``: a third of an evaluation of each."""
         painting = self.per_pixel * level.style_size[0] * level.style_size[1]
-        targets = (self.of_evaluation(level.pixels) + painting) / 3
-        return targets + level.iterations * self.of_evaluation(level.pixels)
+        return (self.of_evaluation(level.pixels) + painting) / 3
+
+    def of_level(self, level: Level) -> float:
+        """Seconds of all evaluations at ``level``, and of what is looked at before."""
+        return self.of_targets(level) + level.iterations * self.of_evaluation(level.pixels)
 
     def of_levels(self, levels: Iterable[Level]) -> float:
         """Seconds of a whole run."""
         return sum(self.of_level(level) for level in levels)
+
+
+def fit_levels(levels: Sequence[Level], cost: Cost, seconds: float) -> list[Level]:
+    """Give ``levels``, coarsest first, fewer or more evaluations, so that the run takes ``seconds`` at most.
+
+    All change in proportion, up to ``MOST_EVALUATIONS`` at the full size (or what is planned there, if that is more),
+    and the estimate may be wrong by ``SPARE``. If the full size would get a single evaluation, by which nothing
+    changes yet, it gets that one, but the coarser sizes share all of the time, in the same way: the caller ends such a
+    run when the time is over (see ``seconds_of_next``), with a picture that is then enlarged.
+    """
+    *coarse, finest = levels
+    per_round = sum(level.iterations * cost.of_evaluation(level.pixels) for level in levels)
+    budget = seconds / SPARE - sum(cost.of_targets(level) for level in levels)
+    factor = min(budget / max(per_round, 1e-9), max(MOST_EVALUATIONS / finest.iterations, 1.0))
+    if coarse and factor * finest.iterations < 2:
+        return [*fit_levels(coarse, cost, seconds), replace(finest, iterations=1)]
+    return [replace(level, iterations=max(1, int(factor * level.iterations))) for level in levels]
+
+
+def open_ended(levels: Sequence[Level]) -> list[Level]:
+    """The same levels, the full size with as many evaluations as are of use: time that is left is spent there.
+
+    The caller ends such a run when the time is over (see ``seconds_of_next``).
+    """
+    *coarse, finest = levels
+    return [*coarse, replace(finest, iterations=max(finest.iterations, MOST_EVALUATIONS))]
+
+
+def seconds_of_next(levels: Sequence[Level], cost: Cost, step: Step, took: float) -> float:
+    """Seconds that the evaluation after ``step`` will probably take, which itself ``took`` so many; 0 after the last.
+
+    The first one at each size includes looking at content and painting.
+    """
+    place = next(index for index, level in enumerate(levels) if level.size == step.size)
+    last_here = step.index == step.of
+    if last_here and place + 1 == len(levels):
+        return 0.0
+    estimated = _of_step(cost, levels[place], first=step.index == 1)
+    return took / max(estimated, 1e-9) * _of_step(cost, levels[place + last_here], first=last_here)
+
+
+def _of_step(cost: Cost, level: Level, *, first: bool) -> float:
+    return cost.of_evaluation(level.pixels) + (cost.of_targets(level) if first else 0.0)
 
 
 def measure_cost(transfer: Transfer) -> Cost:
