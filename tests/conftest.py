@@ -73,7 +73,17 @@ def extractor(tiny: Network, tiny_weights: Weights) -> Extractor:
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Weights], Path]:
+def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine that runs the tests is seen by them."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name in ("IMPASTO_WEIGHTS_DIR", "KERAS_HOME", "TORCH_HOME"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
+
+
+@pytest.fixture
+def install(bare_machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Weights], Path]:
     """Call it with weights: the tiny network stands in for VGG-19, with these in a cache of its own."""
 
     def install_weights(weights: Weights) -> Path:

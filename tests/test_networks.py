@@ -1,9 +1,11 @@
 import math
+import re
+from urllib.parse import urlsplit
 
 import pytest
 
 from impasto.errors import OptionError
-from impasto.networks import NETWORKS, VGG19, Network, get_network
+from impasto.networks import NETWORKS, VGG19, VGG19_TORCHVISION, Checksum, Network, get_network
 
 
 def test_vgg19_has_the_published_number_of_parameters() -> None:
@@ -58,3 +60,43 @@ def test_networks_are_found_by_their_own_name() -> None:
     for name, network in NETWORKS.items():
         assert network.name == name
         assert get_network(name) is network
+
+
+def test_the_two_vgg19_share_their_layers_and_nothing_of_what_they_are_fed() -> None:
+    assert VGG19.tensor_shapes == VGG19_TORCHVISION.tensor_shapes
+    assert (VGG19.channel_order, VGG19_TORCHVISION.channel_order) == ("BGR", "RGB")
+    black = [(0 * VGG19.scale - mean) / VGG19.deviation[0] for mean in VGG19.mean]
+    other = VGG19_TORCHVISION
+    white = [(other.scale - mean) / deviation for mean, deviation in zip(other.mean, other.deviation, strict=True)]
+    assert black == [-103.939, -116.779, -123.68]
+    assert white == pytest.approx([2.2489, 2.4286, 2.64], abs=1e-4)  # as torchvision's own transform makes it
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=lambda network: network.name)
+def test_each_network_says_where_it_comes_from_and_how_to_know_it(network: Network) -> None:
+    parts = urlsplit(network.source)
+    assert parts.scheme == "https"
+    assert parts.path.endswith("/" + network.file_name)
+    digits = {"md5": 32, "sha256": 64}[network.checksum.kind]
+    assert re.fullmatch(rf"[0-9a-f]{{{digits}}}", network.checksum.digest)
+    assert network.tensor_bytes < network.size < 10 * network.tensor_bytes
+    assert network.licence
+
+
+def test_the_name_of_torchvisions_file_has_its_checksum() -> None:
+    assert VGG19_TORCHVISION.file_name == f"vgg19-{VGG19_TORCHVISION.sha256[:8]}.pth"
+
+
+def test_a_checksum_may_be_known_by_its_first_digits_only() -> None:
+    checksum = Checksum("sha256", "dcbb9e9d")
+    assert checksum.matches("dcbb9e9dad569f")
+    assert checksum.matches("DCBB9E9DAD569F")
+    assert not checksum.matches("dcbb9e9")
+    assert not checksum.matches("0dcbb9e9d")
+    assert not Checksum("md5", "").matches("dcbb9e9d")  # nothing is known, so nothing is the published file
+
+
+def test_places_in_a_sequential_are_those_of_torchvision() -> None:
+    # From the table of torchvision.models.vgg19().features: a ReLU after each convolution, a pooling after each block.
+    assert list(VGG19.sequential_names) == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
+    assert list(VGG19.sequential_names.values()) == [conv.name for _, conv in VGG19]

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from impasto.errors import OptionError, did_you_mean
 
-__all__ = ["NETWORKS", "VGG19", "Convolution", "Network", "get_network"]
+__all__ = ["NETWORKS", "VGG19", "VGG19_TORCHVISION", "Checksum", "Convolution", "Layout", "Network", "get_network"]
+
+Layout = Literal["keras", "torch"]
+"""How a network's source names and orders its tensors: ``block4_conv2``, or ``features.21`` of a Sequential."""
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What the published file has to have: a digest in hexadecimal, whole or its first digits."""
+
+    kind: Literal["md5", "sha256"]
+    digest: str
+
+    def matches(self, digest: str) -> bool:
+        """Whether the whole ``digest`` of a file, of this kind, is that of the published one."""
+        return bool(self.digest) and digest.lower().startswith(self.digest)
 
 
 @dataclass(frozen=True)
@@ -29,7 +46,8 @@ class Network:
     """A chain of blocks of 3 x 3 convolutions with a 2 x 2 pooling between blocks.
 
     An image in sRGB, [0, 1], is fed as ``(image * scale - mean) / deviation`` after its channels were put
-    in ``channel_order``.
+    in ``channel_order``. ``source`` is the address of the published file, ``size`` its bytes (0: unknown), and one of
+    ``md5`` and ``sha256`` its checksum; ``layout`` says how to read it.
     """
 
     name: str
@@ -41,6 +59,9 @@ class Network:
     source: str
     md5: str
     licence: str
+    sha256: str = ""
+    size: int = 0
+    layout: Layout = "keras"
 
     def __iter__(self) -> Iterator[tuple[int, Convolution]]:
         """Yield (block number from 0, convolution) from the picture to the deepest layer."""
@@ -63,6 +84,33 @@ class Network:
             shapes[f"{conv.name}.weight"] = (conv.outputs, conv.inputs, 3, 3)
             shapes[f"{conv.name}.bias"] = (conv.outputs,)
         return shapes
+
+    @property
+    def file_name(self) -> str:
+        """The name under which the weights are published."""
+        return self.source.rpartition("/")[2]
+
+    @property
+    def checksum(self) -> Checksum:
+        """The checksum of the published file."""
+        return Checksum("sha256", self.sha256) if self.sha256 else Checksum("md5", self.md5)
+
+    @property
+    def tensor_bytes(self) -> int:
+        """The bytes of all weights and biases in float32."""
+        return 4 * sum(math.prod(shape) for shape in self.tensor_shapes.values())
+
+    @property
+    def sequential_names(self) -> dict[int, str]:
+        """The convolutions by their place in a torch.nn.Sequential that holds each ReLU and pooling as a module.
+
+        >>> VGG19.sequential_names[21]
+        'conv4_2'
+        """
+        names: dict[int, str] = {}
+        for number, (block, conv) in enumerate(self):
+            names[2 * number + block] = conv.name
+        return names
 
     def stride(self, layer: str) -> int:
         """How many pixels of the picture one position of ``layer`` stands for, along one axis."""
@@ -100,9 +148,28 @@ VGG19 = Network(
     ),
     md5="253f8cb515780f3b799900260a226db6",
     licence="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, University of Oxford",
+    size=80_134_624,
 )
 
-NETWORKS: dict[str, Network] = {VGG19.name: VGG19}
+VGG19_TORCHVISION = Network(
+    name="vgg19-torchvision",
+    blocks=VGG19.blocks,
+    channel_order="RGB",
+    scale=1.0,
+    mean=(0.485, 0.456, 0.406),
+    deviation=(0.229, 0.224, 0.225),
+    source="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    md5="",
+    licence="BSD 3-Clause, the PyTorch contributors, as published with torchvision",
+    sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+    size=574_673_361,
+    layout="torch",
+)
+"""The same layers, trained anew by torchvision: its features have other scales, so weights of layers do not carry over
+from one to the other, except with ``normalization="relative"``, which divides each term by its target's own scale."""
+
+NETWORKS: dict[str, Network] = {network.name: network for network in (VGG19, VGG19_TORCHVISION)}
+"""Every network by name, the preferred one first."""
 
 
 def get_network(name: str) -> Network:

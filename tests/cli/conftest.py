@@ -62,7 +62,7 @@ def write_picture(path: Path, size: tuple[int, int], *, horizontal: bool = False
 
 
 @pytest.fixture
-def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def no_weights(bare_machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with photo.jpg (64 x 48) and painting.png (60 x 60), and an empty cache."""
     folder = tmp_path / "work"
     folder.mkdir()
@@ -73,7 +73,7 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("IMPASTO_WEIGHTS_DIR", "IMPASTO_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(NETWORKS, "vgg19", TINY)
-    monkeypatch.setattr(import_module("impasto.stylize"), "VGG19", TINY)
+    monkeypatch.setattr(import_module("impasto.prepare"), "VGG19", TINY)
     return folder
 
 

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import platform
 
+import pytest
 import torch
 
 import impasto
 from impasto.cli import doctor
+
+pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
 def test_a_machine_that_can_stylize(cli, folder, tmp_path):
@@ -21,7 +24,9 @@ def test_missing_weights(cli, no_weights):
     outcome = cli("doctor")
     assert outcome.code == 3
     assert "weights missing" in outcome.out
+    assert "impasto weights get vgg19\n" in outcome.out
     assert "impasto weights import" in outcome.out
+    assert "vgg19-torchvision: weights missing, and not needed\n" in outcome.out
 
 
 def test_damaged_weights(cli, folder, tmp_path):
@@ -49,3 +54,40 @@ def test_threads_that_are_held_back(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert "OMP_NUM_THREADS" in doctor._threads(1, 4).advice
     assert doctor._threads(4, 4).advice == ""
+
+
+def test_what_is_damaged_in_the_cache_of_another_program_is_named(cli, no_weights, tmp_path):
+    path = tmp_path / "home" / ".keras" / "models" / "tiny.h5"
+    path.parent.mkdir(parents=True)
+    path.write_text("half")
+    outcome = cli("doctor")
+    assert outcome.code == 3
+    assert f"{path} is not the published file, or a part" in outcome.out
+
+
+def test_unfinished_downloads_are_named_with_what_continues_them(cli, no_weights, tmp_path):
+    part = tmp_path / "cache" / "weights" / "vgg19-dcbb9e9d.pth.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(1_500_000))
+    outcome = cli("doctor")
+    assert f"{part} (1.5 of 574.7 MB)" in outcome.out
+    assert "'impasto weights get vgg19-torchvision' continues it" in outcome.out
+
+
+def test_proxies_are_named_without_their_passwords(cli, folder, monkeypatch):
+    assert "proxies:" in cli("doctor").out
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy:3128")
+    monkeypatch.setenv("no_proxy", "localhost")
+    outcome = cli("doctor")
+    assert "https: proxy:3128, no: localhost" in outcome.out
+    assert "secret" not in outcome.out
+
+
+@pytest.mark.parametrize("missing", [[], ["av"], ["av", "pyvips"], list(doctor.EXTRAS.values())])
+def test_extras_that_are_not_installed_come_with_the_command(missing, monkeypatch):
+    monkeypatch.setattr(doctor, "find_spec", lambda module: None if module in missing else object())
+    (finding,) = doctor._extras()
+    left_out = [extra for extra, module in doctor.EXTRAS.items() if module in missing]
+    assert finding.value == (", ".join(extra for extra in doctor.EXTRAS if extra not in left_out) or "none")
+    assert (f"pip install 'impasto[{','.join(left_out)}]'" in finding.advice) == bool(missing)
+    assert bool(finding.advice) == bool(missing)

@@ -7,11 +7,17 @@ import platform
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import getproxies
 
 import typer
 
 from impasto.errors import ImpastoError, MissingError
+
+if TYPE_CHECKING:
+    from impasto.networks import Network
 
 __all__ = ["EXAMPLES", "doctor"]
 
@@ -19,6 +25,9 @@ EXAMPLES = """Example:
 
 impasto doctor
 """
+
+EXTRAS = {"large": "pyvips", "heic": "pillow_heif", "video": "av", "report": "matplotlib"}
+"""The optional dependencies, and the module that each one brings."""
 
 LITTLE_MEMORY = 2e9
 """Bytes of free memory below which not even pictures of 512 pixels are safe."""
@@ -35,10 +44,11 @@ class Finding:
 
 def doctor() -> None:
     """Say what this machine has for impasto, and what to do about what it lacks."""
-    findings = [*_versions(), *_machine(), *_memory(), *_cache()]
+    findings = [*_versions(), *_extras(), *_machine(), *_memory(), *_cache(), *_proxies()]
     weights, found = _weights()
+    width = max(len(finding.name) for finding in (*findings, *weights)) + 2
     for finding in (*findings, *weights):
-        typer.echo(f"{finding.name + ':':<14}{finding.value}")
+        typer.echo(f"{finding.name + ':':<{width}}{finding.value}")
         if finding.advice:
             typer.echo("    -> " + finding.advice.replace("\n", "\n       "))
     if not found:
@@ -57,6 +67,14 @@ def _versions() -> Iterator[Finding]:
     yield Finding("PyTorch", str(torch.__version__))
     yield Finding("Pillow", PIL.__version__)
     yield Finding("platform", platform.platform())
+
+
+def _extras() -> Iterator[Finding]:
+    """What is installed beyond the necessary; nothing of it is imported, which takes seconds."""
+    missing = [extra for extra, module in EXTRAS.items() if find_spec(module) is None]
+    installed = [extra for extra in EXTRAS if extra not in missing]
+    advice = f"Not installed: pip install 'impasto[{','.join(missing)}]', or one of these." if missing else ""
+    yield Finding("extras", ", ".join(installed) or "none", advice)
 
 
 def _machine() -> Iterator[Finding]:
@@ -125,21 +143,44 @@ def _cache() -> Iterator[Finding]:
         yield Finding("cache", f"{folder} ({reason})", "Set IMPASTO_CACHE to a folder that can be written.")
 
 
-def _weights() -> tuple[list[Finding], bool]:
-    """What is found of each network, and whether the default one can be used."""
-    from impasto.networks import NETWORKS
-    from impasto.weights import find_weights, how_to_get, load_weights
+def _proxies() -> Iterator[Finding]:
+    """Those of the environment, through which downloads go; passwords in them are not shown."""
+    proxies = {kind: address for kind, address in getproxies().items() if kind in ("http", "https", "no")}
+    shown = ", ".join(f"{kind}: {address.rpartition('@')[2]}" for kind, address in sorted(proxies.items()))
+    yield Finding("proxies", shown or "none")
 
-    findings, usable = [], []
-    for network in NETWORKS.values():
-        name, path = network.name, find_weights(network)
-        try:
-            load_weights(network)
-        except MissingError:
-            findings.append(Finding(name, "weights missing", how_to_get(network)))
-        except ImpastoError as error:
-            findings.append(Finding(name, f"weights in {path} cannot be used", str(error)))
-        else:
-            findings.append(Finding(name, f"weights in {path}"))
-            usable.append(network)
-    return findings, bool(usable)
+
+def _weights() -> tuple[list[Finding], bool]:
+    """What is found of each network, and whether the usual one can be used."""
+    from impasto.networks import NETWORKS
+
+    usual, *others = NETWORKS.values()
+    first, usable = _weights_of(usual, needed=True)
+    return [*first, *(finding for network in others for finding in _weights_of(network, needed=False)[0])], usable
+
+
+def _weights_of(network: Network, *, needed: bool) -> tuple[list[Finding], bool]:
+    from impasto.weights import find_weights, how_to_get, passed_over, verify_weights
+
+    path, usable = find_weights(network), False
+    try:
+        verify_weights(network)
+    except MissingError:
+        advice = how_to_get(network) if needed else ""
+        found = Finding(network.name, "weights missing" + ("" if needed else ", and not needed"), advice)
+    except ImpastoError as error:
+        found = Finding(network.name, f"weights in {path} cannot be used", str(error))
+    else:
+        found, usable = Finding(network.name, f"weights in {path}"), True
+    useless = [Finding("passed over", f"{path} is not the published file, or a part") for path in passed_over(network)]
+    return [found, *useless, *_unfinished(network)], usable
+
+
+def _unfinished(network: Network) -> Iterator[Finding]:
+    from impasto.weights import unfinished_downloads
+
+    for part in unfinished_downloads():
+        if part.stem == network.file_name:
+            size = f"{part.stat().st_size / 1e6:.1f} of {network.size / 1e6:.1f} MB"
+            advice = f"'impasto weights get {network.name}' continues it; or delete the file."
+            yield Finding("unfinished", f"{part} ({size})", advice)

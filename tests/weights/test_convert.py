@@ -1,6 +1,9 @@
+"""Files of Keras, torch and safetensors become the one file that is kept; what is unsound is refused."""
+
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,67 +11,28 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from impasto.errors import InputError, MissingWeightsError, OutputError
+from impasto.errors import InputError, OutputError
 from impasto.features import Extractor
-from impasto.networks import NETWORKS, VGG19, Network
+from impasto.networks import NETWORKS, Network
 from impasto.weights import (
-    cache_folder,
     find_weights,
-    how_to_get,
+    fingerprint,
     import_weights,
     load_weights,
-    search_path,
+    metadata_of,
+    recognize_file,
 )
 
+from .conftest import KERAS_NAMES, assert_equal, files_under, in_sequence, published, write_keras
+
 Weights = dict[str, Tensor]
-LAYOUTS = {
-    "keras 1": ("{group}_W_1:0", "{group}_b_1:0"),
-    "keras 2": ("{group}/kernel:0", "{group}/bias:0"),
-}
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Network) -> Path:
-    """An empty cache, and the tiny network among those that are known."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("IMPASTO_CACHE", str(folder))
-    monkeypatch.delenv("IMPASTO_WEIGHTS_DIR", raising=False)
-    monkeypatch.setitem(NETWORKS, tiny.name, tiny)
-    return folder
-
-
-def write_keras(path: Path, weights: Weights, layout: str = "keras 1", nested: bool = False) -> Path:
-    """Write our tensors as Keras does: one group a convolution, kernels height x width x inputs x outputs."""
-    kernel_name, bias_name = LAYOUTS[layout]
-    with h5py.File(path, "w") as file:
-        root = file.create_group("model_weights") if nested else file
-        root.create_group("block1_pool").attrs["weight_names"] = np.array([], dtype="S1")
-        for name in (name for name in weights if name.endswith(".weight")):
-            conv = name.removesuffix(".weight")
-            group_name = f"block{conv[4]}_conv{conv[6]}"
-            group = root.create_group(group_name)
-            names = [kernel_name.format(group=group_name), bias_name.format(group=group_name)]
-            group.attrs["weight_names"] = [text.encode() for text in names]
-            group[names[0]] = weights[name].permute(2, 3, 1, 0).numpy()
-            group[names[1]] = weights[f"{conv}.bias"].numpy()
-    return path
-
-
-def files_under(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def assert_equal(one: Weights, other: Weights) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
 
 
 @pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", KERAS_NAMES)
 def test_a_keras_file_is_recognized_and_kept(
     layout: str, nested: bool, cache: Path, tiny: Network, tiny_weights: Weights, tmp_path: Path
 ) -> None:
@@ -96,7 +60,7 @@ def test_a_safetensors_file_is_recognized_and_kept(
     assert_equal(load_weights(tiny), tiny_weights)
 
 
-def test_the_sum_of_the_source_is_recorded(cache: Path, tiny_weights: Weights, tmp_path: Path) -> None:
+def test_origin_and_fingerprint_are_recorded(cache: Path, tiny: Network, tiny_weights: Weights, tmp_path: Path) -> None:
     from safetensors import safe_open
 
     source = write_keras(tmp_path / "any.h5", tiny_weights)
@@ -104,7 +68,9 @@ def test_the_sum_of_the_source_is_recorded(cache: Path, tiny_weights: Weights, t
     with safe_open(target, framework="pt") as file:
         metadata = file.metadata()
     assert metadata["source_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
-    assert metadata["licence"]
+    assert (metadata["network"], metadata["licence"]) == (tiny.name, tiny.licence)
+    assert metadata["fingerprint"] == fingerprint(tiny_weights)
+    assert metadata == metadata_of(target)
 
 
 def test_a_kernel_keeps_its_orientation(cache: Path, tiny: Network, tiny_weights: Weights, tmp_path: Path) -> None:
@@ -128,6 +94,88 @@ def test_importing_again_replaces_what_was_there(
     import_weights(write_keras(tmp_path / "b.h5", doubled))
     assert_equal(load_weights(tiny), doubled)
     assert files_under(cache) == ["weights/tiny.safetensors"]
+
+
+def test_whether_it_was_the_published_file_is_recorded_and_stays_known(
+    cache: Path, tiny: Network, tiny_weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_keras(tmp_path / "any.h5", tiny_weights)
+    assert metadata_of(import_weights(source)[1])["published"] == "no"
+    monkeypatch.setitem(NETWORKS, tiny.name, published(tiny, source))
+    _, kept = import_weights(source)
+    assert metadata_of(kept)["published"] == "yes"
+    copy = shutil.copy(kept, tmp_path / "copy.safetensors")
+    kept.unlink()
+    import_weights(copy)
+    assert metadata_of(kept)["published"] == "yes"
+    assert metadata_of(kept)["source_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def test_a_copy_that_changed_is_refused(cache: Path, tiny_weights: Weights, tmp_path: Path) -> None:
+    _, kept = import_weights(write_keras(tmp_path / "any.h5", tiny_weights))
+    data = bytearray(kept.read_bytes())
+    data[-1] ^= 1
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(data)
+    with pytest.raises(InputError, match="have changed since they were kept"):
+        import_weights(copy)
+
+
+def test_what_the_metadata_says_decides(cache: Path, narrow: Network, tiny_weights: Weights, tmp_path: Path) -> None:
+    save_file(tiny_weights, tmp_path / "any.safetensors", {"network": "narrow"})
+    assert import_weights(tmp_path / "any.safetensors")[0] is narrow
+    with pytest.raises(InputError, match="has the weights of narrow, not of tiny: use --network narrow"):
+        import_weights(tmp_path / "any.safetensors", NETWORKS["tiny"])
+
+
+def test_a_safetensors_file_is_not_taken_for_a_pickle_whatever_its_first_byte(
+    cache: Path, tiny: Network, tiny_weights: Weights, tmp_path: Path
+) -> None:
+    starts = set()
+    for length in range(0, 256, 8):  # the header is padded to multiples of 8, and its length comes first
+        path = tmp_path / f"{length}.bin"
+        save_file(tiny_weights, path, {"note": "x" * length})
+        starts.add(path.read_bytes()[0])
+        assert recognize_file(path) is tiny
+    assert 0x80 in starts
+
+
+def test_what_may_be_either_network_has_to_be_named(
+    cache: Path, narrow: Network, tiny_weights: Weights, tmp_path: Path
+) -> None:
+    path = tmp_path / "any.safetensors"
+    save_file(tiny_weights, path)
+    with pytest.raises(InputError, match="the shapes of tiny and narrow, whose values differ: say which"):
+        recognize_file(path)
+    assert recognize_file(path, narrow) is narrow
+    assert import_weights(path, NETWORKS["tiny"])[0].name == "tiny"
+
+
+def test_names_of_a_sequential_in_safetensors_are_those_of_torchvision(
+    cache: Path, narrow: Network, tiny_weights: Weights, tmp_path: Path
+) -> None:
+    save_file(in_sequence(tiny_weights), tmp_path / "any.safetensors")
+    assert import_weights(tmp_path / "any.safetensors")[0] is narrow
+    assert_equal(load_weights(narrow), tiny_weights)
+
+
+def test_half_precision_becomes_single(cache: Path, tiny: Network, tiny_weights: Weights, tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    save_file({name: tensor.half() for name, tensor in tiny_weights.items()}, path)
+    _, kept = import_weights(path)
+    rounded = {name: tensor.half().float() for name, tensor in tiny_weights.items()}
+    assert_equal(load_file(kept), rounded)
+    assert_equal(load_weights(tiny, file=path), rounded)
+
+
+def test_who_reads_the_weights_while_others_take_their_place_reads_the_old_ones(
+    cache: Path, tiny_weights: Weights, tmp_path: Path
+) -> None:
+    _, kept = import_weights(write_keras(tmp_path / "a.h5", tiny_weights))
+    data = kept.read_bytes()
+    with kept.open("rb") as file:
+        import_weights(write_keras(tmp_path / "b.h5", {name: 2 * tensor for name, tensor in tiny_weights.items()}))
+        assert file.read() == data != kept.read_bytes()
 
 
 def cut_short(path: Path, tiny_weights: Weights) -> None:
@@ -273,81 +321,13 @@ def test_a_full_disk_leaves_no_half_file(
         Path(path).write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("impasto.weights.save_file", fail)
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
     with pytest.raises(OutputError, match="No space left"):
         import_weights(write_keras(tmp_path / "any.h5", tiny_weights))
     assert files_under(cache) == []
-
-
-def test_missing_weights_are_reported_with_the_way_to_get_them(cache: Path, tiny: Network) -> None:
-    assert find_weights(tiny) is None
-    with pytest.raises(MissingWeightsError, match=r"(?s)tiny.*https://example.org/tiny.h5.*impasto weights import"):
-        load_weights(tiny)
-
-
-@pytest.mark.parametrize("damage", ["short", "foreign", "empty"])
-def test_damaged_weights_in_the_cache_are_reported(
-    damage: str, install: Callable[[Weights], Path], tiny: Network, tiny_weights: Weights
-) -> None:
-    path = install(tiny_weights if damage == "short" else {"conv1_1.weight": torch.zeros(1)})
-    if damage == "short":
-        path.write_bytes(path.read_bytes()[:-100])
-    if damage == "empty":
-        path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"tiny\.safetensors.*import it again"):
-        load_weights(tiny)
-
-
-def test_the_folder_of_the_environment_is_looked_at_first(
-    install: Callable[[Weights], Path],
-    tiny: Network,
-    tiny_weights: Weights,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    install(tiny_weights)
-    own = tmp_path / "own"
-    own.mkdir()
-    monkeypatch.setenv("IMPASTO_WEIGHTS_DIR", str(own))
-    assert search_path() == [own, cache_folder() / "weights"]
-    assert_equal(load_weights(tiny), tiny_weights)
-    doubled = {name: 2 * tensor for name, tensor in tiny_weights.items()}
-    save_file(doubled, own / "tiny.safetensors")
-    assert_equal(load_weights(tiny), doubled)
-
-
-def test_a_tilde_in_the_environment_is_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IMPASTO_CACHE", "~/somewhere")
-    assert cache_folder() == Path.home() / "somewhere"
-
-
-def test_without_the_environment_the_cache_is_the_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("IMPASTO_CACHE", raising=False)
-    assert cache_folder().is_absolute()
-    assert "impasto" in str(cache_folder())
-
-
-def test_looking_for_weights_makes_no_folders(cache: Path, tiny: Network) -> None:
-    find_weights(tiny)
-    assert not cache.exists()
 
 
 def test_kept_weights_can_be_read_by_whom_any_new_file_can(cache: Path, tiny_weights: Weights, tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     _, target = import_weights(write_keras(tmp_path / "any.h5", tiny_weights))
     assert target.stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def test_the_way_to_get_vgg19_names_the_file_of_its_address() -> None:
-    text = how_to_get(VGG19)
-    assert VGG19.source in text
-    assert text.endswith("impasto weights import vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5")
-
-
-@pytest.mark.weights
-def test_the_trained_weights_are_finite_and_those_of_vgg19(vgg19: Weights) -> None:
-    assert {name: tuple(tensor.shape) for name, tensor in vgg19.items()} == VGG19.tensor_shapes
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in vgg19.values())
-    # The first kernels are smooth color and edge filters, far from noise: neighbors resemble each other.
-    first = vgg19["conv1_1.weight"]
-    assert torch.corrcoef(torch.stack([first[..., :2].flatten(), first[..., 1:].flatten()]))[0, 1] > 0.1

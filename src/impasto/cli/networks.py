@@ -1,0 +1,103 @@
+"""Which network a command uses, with its weights on this machine: asked for, downloaded, or the best one there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import typer
+
+from impasto.cli.download import download_progress
+from impasto.errors import MissingWeightsError
+from impasto.networks import NETWORKS, Network, get_network
+
+__all__ = ["choose_network"]
+
+Say = Callable[[str], None]
+Ask = Callable[[str], bool]
+
+
+def choose_network(
+    wanted: str,
+    *,
+    say: Say,
+    ask: Ask | None = None,
+    weights_file: Path | None = None,
+    offline: bool = False,
+    progress: str = "auto",
+) -> Network:
+    """Return the network that ``wanted`` names, ``auto`` among the names, once its weights are on this machine.
+
+    A network asked for by name is downloaded when it must be, unless ``offline``; ``progress`` says how that is shown.
+    ``auto`` takes the network of ``weights_file``, or else the preferred one. It never downloads unasked: ``ask``, for
+    terminals, is put the question; where there is none, or the answer is no, the best network on this machine is
+    taken, and ``say`` is told how to get the preferred one.
+
+    Raises MissingWeightsError, with what to do, when no network can be had; InputError for a file that cannot be used;
+    OptionError when there is no network of that name.
+    """
+    if weights_file is not None:
+        from impasto.weights import recognize_file
+
+        return recognize_file(weights_file, None if wanted == "auto" else get_network(wanted))
+    if wanted == "auto":
+        return _best(say, None if offline else ask, progress)
+    return _fetched(get_network(wanted), offline, progress)
+
+
+def _fetched(network: Network, offline: bool, progress: str) -> Network:
+    """``network``, its weights downloaded if they are not here."""
+    from impasto.weights import find_weights, how_to_get
+
+    if find_weights(network) is not None:
+        return network
+    if offline:
+        raise MissingWeightsError(
+            f"The weights of {network.name} are not on this machine, and --offline forbids to download them."
+            f" {how_to_get(network)}"
+        )
+    from impasto.weights import fetch_weights  # which imports torch
+
+    with download_progress(progress) as report:
+        fetch_weights(network, report=report)
+    return network
+
+
+def _best(say: Say, ask: Ask | None, progress: str) -> Network:
+    from impasto.weights import best_present, how_to_get
+
+    preferred, present = next(iter(NETWORKS.values())), best_present()
+    if present is preferred:
+        return preferred
+    if ask is not None and not (present and _refusal_of(preferred).exists()) and _is_wanted(preferred, present, ask):
+        return _fetched(preferred, False, progress)
+    if present is None:
+        names = " or ".join(NETWORKS)
+        raise MissingWeightsError(f"There are no weights of {names} on this machine. {how_to_get(preferred)}")
+    say(f"Using {present.name}; 'impasto weights get {preferred.name}' gets {preferred.name}, the usual network.")
+    return present
+
+
+def _is_wanted(network: Network, present: Network | None, ask: Ask) -> bool:
+    """Put the question once: who says no, and has another network to go on with, is not asked again."""
+    from impasto.weights.advice import megabytes
+
+    otherwise = f" Otherwise {present.name} is used." if present else ""
+    size = f" ({megabytes(network.size)}, {network.licence})" if network.size else ""
+    try:
+        wanted = ask(f"The weights of {network.name} are not on this machine.{otherwise} Download them{size}?")
+    except (KeyboardInterrupt, EOFError, typer.Abort):
+        return False
+    if present and not wanted:
+        with suppress(OSError):  # then the question comes again
+            _refusal_of(network).parent.mkdir(parents=True, exist_ok=True)
+            _refusal_of(network).touch()
+    return wanted
+
+
+def _refusal_of(network: Network) -> Path:
+    """An empty file in the cache that says that the download was not wanted."""
+    from impasto.weights.cache import weights_folder
+
+    return weights_folder() / f"{network.name}.declined"

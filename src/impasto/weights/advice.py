@@ -1,0 +1,33 @@
+"""How weights that are missing get here: what messages say. No torch here."""
+
+from __future__ import annotations
+
+from impasto.networks import Network
+
+__all__ = ["how_to_get", "megabytes"]
+
+
+def how_to_get(network: Network) -> str:
+    """Say how to get the weights of ``network``: directly, through a proxy, and by way of another machine."""
+    size = f" ({megabytes(network.size)})" if network.size else ""
+    return (
+        f"Get them{size} with\n"
+        f"    impasto weights get {network.name}\n"
+        f"or, behind a proxy, with\n"
+        f"    HTTPS_PROXY=http://proxy:port impasto weights get {network.name}\n"
+        f"or, without internet here, download on any other machine\n"
+        f"    {network.source}\n"
+        f"and bring the file here for\n"
+        f"    impasto weights import {network.file_name}"
+    )
+
+
+def megabytes(count: float) -> str:
+    """A number of bytes as people say it, in units of 1000: "80 MB", "12 kB", "1.2 GB".
+
+    >>> megabytes(80_134_624), megabytes(12_345), megabytes(1_234_567_890)
+    ('80 MB', '12 kB', '1.2 GB')
+    """
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

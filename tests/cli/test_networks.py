@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from impasto.cli.networks import choose_network
+from impasto.errors import InputError, MissingWeightsError, OptionError
+from impasto.networks import NETWORKS, VGG19_TORCHVISION
+from impasto.weights import fetch_weights, import_weights
+
+from ..weights.conftest import in_sequence
+from ..weights.server import refuse
+from .conftest import TINY
+from .test_weights import kept, published, server
+
+__all__ = ["kept", "published", "server"]  # the fixtures
+
+
+class Asked(list[str]):
+    """Answers questions, and remembers them."""
+
+    def __init__(self, answer: bool | type[BaseException]) -> None:
+        self.answer = answer
+
+    def __call__(self, question: str) -> bool:
+        self.append(question)
+        if isinstance(self.answer, bool):
+            return self.answer
+        raise self.answer
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What was said."""
+    return []
+
+
+@pytest.fixture
+def torchvision(published, server, monkeypatch, folder):
+    """The other network, narrow, on this machine; vgg19 is on the server only."""
+    network = replace(VGG19_TORCHVISION, blocks=TINY.blocks)
+    monkeypatch.setitem(NETWORKS, "vgg19-torchvision", network)
+    generator = torch.Generator().manual_seed(1)
+    weights = {
+        name: torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
+        if len(shape) == 4
+        else torch.zeros(shape)
+        for name, shape in network.tensor_shapes.items()
+    }
+    torch.save(in_sequence(weights), folder / "mine.pth")
+    import_weights(folder / "mine.pth")
+    return network
+
+
+def test_a_network_that_is_named_is_downloaded_when_it_must_be(published, server, kept, said, capsys):
+    assert choose_network("vgg19", say=said.append) is published
+    assert kept.is_file()
+    assert choose_network("vgg19", say=said.append) is published
+    assert len(server.seen) == 1
+    assert said == []
+    assert capsys.readouterr().err.count("Downloading vgg19") > 1
+
+
+def test_nothing_is_downloaded_offline(published, server, said):
+    for wanted in ("vgg19", "auto"):
+        asked = Asked(True)
+        with pytest.raises(MissingWeightsError, match="impasto weights get vgg19"):
+            choose_network(wanted, say=said.append, ask=asked, offline=True)
+        assert asked == []
+    with pytest.raises(MissingWeightsError, match="--offline forbids"):
+        choose_network("vgg19", say=said.append, offline=True)
+    assert server.seen == []
+
+
+def test_auto_takes_the_preferred_network_that_is_there_without_a_word(published, torchvision, said):
+    fetch_weights(published)
+    asked = Asked(True)
+    assert choose_network("auto", say=said.append, ask=asked) is published
+    assert asked == said == []
+
+
+def test_auto_never_downloads_unasked(published, server, said):
+    with pytest.raises(MissingWeightsError, match="no weights of vgg19 or vgg19-torchvision on this machine"):
+        choose_network("auto", say=said.append)
+    assert server.seen == []
+
+
+def test_auto_takes_the_best_that_is_there_and_says_how_to_get_a_better_one(published, torchvision, server, said):
+    assert choose_network("auto", say=said.append) is torchvision
+    assert len(said) == 1
+    assert "vgg19-torchvision" in said[0]
+    assert "'impasto weights get vgg19'" in said[0]
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_auto_downloads_after_a_yes(other, request, published, kept, said):
+    if other:
+        request.getfixturevalue("torchvision")
+    asked = Asked(True)
+    assert choose_network("auto", say=said.append, ask=asked) is published
+    assert kept.is_file()
+    assert len(asked) == 1
+    assert "vgg19 are not on this machine" in asked[0]
+    assert ("Otherwise vgg19-torchvision is used." in asked[0]) == other
+
+
+@pytest.mark.parametrize("answer", [False, KeyboardInterrupt, EOFError])
+def test_no_answer_is_a_no(answer, published, server, said):
+    with pytest.raises(MissingWeightsError, match="impasto weights get vgg19"):
+        choose_network("auto", say=said.append, ask=Asked(answer))
+    assert server.seen == []
+
+
+def test_a_no_is_remembered_where_there_is_something_else(published, torchvision, said):
+    once, again = Asked(False), Asked(True)
+    assert choose_network("auto", say=said.append, ask=once) is torchvision
+    assert choose_network("auto", say=said.append, ask=again) is torchvision
+    assert len(once) == 1
+    assert again == []
+    assert len(said) == 2
+
+
+def test_an_interrupted_question_is_asked_again(published, torchvision, said):
+    assert choose_network("auto", say=said.append, ask=Asked(KeyboardInterrupt)) is torchvision
+    assert choose_network("auto", say=said.append, ask=Asked(True)) is published
+
+
+def test_a_no_is_not_remembered_where_there_is_nothing(published, said):
+    with pytest.raises(MissingWeightsError):
+        choose_network("auto", say=said.append, ask=Asked(False))
+    assert choose_network("auto", say=said.append, ask=Asked(True)) is published
+
+
+def test_a_failed_download_is_not_covered_up(published, torchvision, server, said):
+    server.behaviors = [refuse(404)]
+    with pytest.raises(MissingWeightsError, match="answered 404"):
+        choose_network("auto", say=said.append, ask=Asked(True))
+
+
+def test_a_file_says_which_network_it_is(published, torchvision, server, folder, said):
+    (folder / "tiny.h5").write_bytes(server.data)
+    assert choose_network("auto", say=said.append, weights_file=folder / "mine.pth") is torchvision
+    assert choose_network("auto", say=said.append, weights_file=folder / "tiny.h5") is published
+    assert choose_network("vgg19", say=said.append, weights_file=folder / "mine.pth") is published
+    with pytest.raises(InputError, match="no file"):
+        choose_network("auto", say=said.append, weights_file=folder / "nowhere.h5")
+
+
+def test_an_unknown_network_is_refused(folder, said):
+    with pytest.raises(OptionError, match="Did you mean 'vgg19'"):
+        choose_network("vgg18", say=said.append)
+
+
+def test_weights_that_are_there_need_no_torch_to_be_found(kept, folder):
+    import subprocess
+    import sys
+
+    assert load_file(kept)
+    code = (
+        "import sys; from impasto.cli.networks import choose_network;"
+        "print(choose_network('vgg19', say=print).name, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["vgg19", "False"]
+
+
+def test_a_picture_can_be_painted_with_the_other_network(cli, published, torchvision):
+    short = ("--size", "32", "--num-iterations", "2", "--coarse-iterations", "0", "--precision", "fp32")
+    outcome = cli("stylize", "photo.jpg", "painting.png", "-o", "out.png", "--network", "vgg19-torchvision", *short)
+    assert outcome.code == 0, outcome.err
+    assert Path("out.png").is_file()
+    outcome = cli("stylize", "photo.jpg", "painting.png", "-o", "auto.png", *short)  # where there is no other
+    assert outcome.code == 0, outcome.err
+    assert "Using vgg19-torchvision" in outcome.err
+    assert Path("auto.png").read_bytes() == Path("out.png").read_bytes()
