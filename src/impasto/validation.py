@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from impasto.errors import OptionError, did_you_mean
 
-__all__ = ["build", "expected"]
+__all__ = ["build", "choices_of", "expected"]
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -31,7 +31,7 @@ def build(model: type[Options], values: Mapping[str, Any]) -> Options:
 
 def expected(field: FieldInfo) -> str:
     """Say which values ``field`` takes, such as "a number from 0 to 1"; "" where its parser says it better."""
-    if choices := _choices(field.annotation):
+    if choices := choices_of(field.annotation):
         return f"{', '.join(choices[:-1])} or {choices[-1]}"
     kinds = {bool: "true or false", int: "a whole number", float: "a number"}
     kind = next((kinds[kind] for kind in (field.annotation, *get_args(field.annotation)) if kind in kinds), "")
@@ -42,11 +42,11 @@ def expected(field: FieldInfo) -> str:
 BOUNDS = ("ge", "gt", "le")
 
 
-def _choices(annotation: Any) -> tuple[str, ...]:
-    """The values of a Literal, also of one that may be missing."""
+def choices_of(annotation: Any) -> tuple[str, ...]:
+    """The values of a Literal, also of one that may be missing; none for other types."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
-    return next((choices for part in get_args(annotation) if (choices := _choices(part))), ())
+    return next((choices for part in get_args(annotation) if (choices := choices_of(part))), ())
 
 
 def _range(bounds: Mapping[str, float]) -> str:
@@ -70,7 +70,7 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     name, *inside = first["loc"]
     field = model.model_fields[str(name)]
     found = f"--{str(name).replace('_', '-')} is '{_short(first['input'])}'"
-    if choices := _choices(field.annotation):
+    if choices := choices_of(field.annotation):
         return f"{found}.{did_you_mean(str(first['input']), choices)} Choose from {', '.join(choices)}."
     if first["type"] == "value_error":  # from one of the parsers above
         return f"{found}: {first['ctx']['error']}."

@@ -21,7 +21,7 @@ from impasto.cli.app import main
 tiny = impasto.networks.Network(
     "vgg19", ((4, 4), (8, 8), (8,) * 4, (8,) * 4, (8,) * 4), "BGR", 255.0, (0.0,) * 3, (1.0,) * 3, "", "", "none"
 )
-impasto.networks.NETWORKS["vgg19"] = import_module("impasto.stylize").VGG19 = tiny
+impasto.networks.NETWORKS["vgg19"] = import_module("impasto.prepare").VGG19 = tiny
 main()
 """
 

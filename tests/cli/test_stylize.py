@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from impasto.cli import stylize as command
 from impasto.errors import ImpastoError, OutputError
 from impasto.result import Result
 
@@ -93,7 +92,7 @@ def test_a_failed_snapshot_does_not_end_the_run(stylize, folder, monkeypatch):
     def refuse(*_: Any, **__: Any) -> None:
         raise OutputError("no room")
 
-    monkeypatch.setattr("impasto.image.write.write_image", refuse)
+    monkeypatch.setattr("impasto.image.write.write_picture", refuse)
     outcome = stylize("-o", "out.png", "--save-every", "2")
     assert outcome.code == 0
     assert "impasto: no room" in outcome.err
@@ -182,6 +181,6 @@ def test_missing_weights_name_the_command_that_mends_it(cli, no_weights):
 
 
 def test_logging_is_put_back(stylize):
-    before = list(command.log.handlers)
+    before = list(logging.getLogger("impasto").handlers)
     stylize("-v")
-    assert command.log.handlers == before
+    assert logging.getLogger("impasto").handlers == before

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from impasto import __version__
-from impasto.cli import demo, doctor, stylize, weights
+from impasto.cli import demo, doctor, inspect, rerun, stylize, weights
 from impasto.cli.interrupt import EXIT_INTERRUPTED
 from impasto.errors import ImpastoError
 
@@ -27,18 +27,21 @@ impasto stylize photo.jpg painting.jpg
 
 impasto stylize --help
 
+impasto rerun painted.png --set strength=0.7
+
 impasto doctor
 """
 
 app = typer.Typer(
     name="impasto",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("stylize", epilog=stylize.EXAMPLES)(stylize.stylize)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command("rerun", epilog=rerun.EXAMPLES)(rerun.rerun)
 app.add_typer(weights.app, name="weights")
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 

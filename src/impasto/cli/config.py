@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from impasto.errors import InputError, OptionError, did_you_mean
 from impasto.image.files import expanded
 from impasto.presets import get_preset
-from impasto.spec import OutputOptions, RunOptions, StyleSpec, build
+from impasto.spec import OutputOptions, RunOptions, StyleSpec
+from impasto.validation import build
 
 __all__ = ["read_config"]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import typer
 
-from impasto.cli.options import check_choice, flag, with_flags
-from impasto.cli.stylize import run_job
+from impasto.cli.options import check_choice, flag, resolve, with_flags
+from impasto.cli.preflight import check_job
+from impasto.cli.running import run_job
 
 __all__ = ["EXAMPLES", "demo"]
 
@@ -35,7 +36,12 @@ def _demo(*, painting: str, **values: Any) -> None:
     check_choice("--style", painting, STYLES)
     with ExitStack() as stack:
         content, style = (picture(name, stack) for name in ("landscape", painting))
-        run_job(str(content), str(style), values, name="impasto-demo")
+        run_job(
+            lambda: check_job(
+                str(content), str(style), values["output"], values["overwrite"], resolve(values), "impasto-demo"
+            ),
+            values,
+        )
 
 
 def picture(name: str, stack: ExitStack) -> Path:

@@ -13,15 +13,33 @@ from pydantic.fields import FieldInfo
 
 from impasto.cli.config import read_config
 from impasto.errors import OptionError, did_you_mean
+from impasto.networks import NETWORKS
 from impasto.presets import PRESETS, resolve_spec
-from impasto.spec import OutputOptions, RunOptions, StyleSpec, build, expected
+from impasto.spec import STARTS, OutputOptions, RunOptions, StyleSpec
+from impasto.validation import build, choices_of, expected
 
 __all__ = ["PROGRESS", "Options", "check_choice", "flag", "resolve", "unwrapped", "with_flags"]
 
 ALIASES = {"size": ("--image-size",)}
 
+METAVARS = {"weights": "FILE", "animate": "FILE", "time": "TIME", "format": "NAME"}
+"""What stands for a value in the help, where the type does not tell."""
+
+PROPOSED = {"network": ("auto", *NETWORKS), "init": STARTS, "size": ("original",)}
+"""What the shell proposes where the type does not tell."""
+
 PICTURE, METHOD, RUNNING, OUTPUT = "The picture", "The method", "Running", "Output"
-PICTURE_FIELDS = ("size", "strength", "content_weight", "style_weight", "tv_weight", "style_scale", "init", "seed")
+PICTURE_FIELDS = (
+    "size",
+    "strength",
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "style_scale",
+    "color",
+    "init",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -76,23 +94,36 @@ def flag(name: str, kind: Any, option: Any, default: Any = None) -> inspect.Para
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, option], default=default)
 
 
-def _option(*names: str, help: str, panel: str, metavar: str = "") -> Any:
-    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
+def _option(*names: str, help: str, panel: str, metavar: str = "", choices: Sequence[str] = ()) -> Any:
+    """An option of Typer; ``choices`` are what the shell proposes."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return typer.Option(
+        *names,
+        help=help,
+        metavar=metavar,
+        rich_help_panel=panel,
+        show_default=False,
+        autocompletion=complete if choices else None,
+    )
 
 
 def _source_flags() -> list[inspect.Parameter]:
     """Where options come from, besides flags."""
-    preset = f"A named set of options: {', '.join(PRESETS)} (default: standard)."
+    names = list(PRESETS)
+    preset = f"A named set of options: {', '.join(names)} (default: standard)."
     config = "A file with options by name; flags go before it."
     return [
-        flag("preset", str | None, _option("--preset", metavar="NAME", help=preset, panel=PICTURE)),
+        flag("preset", str | None, _option("--preset", metavar="NAME", help=preset, panel=PICTURE, choices=names)),
         flag("config", str | None, _option("--config", metavar="FILE.toml", help=config, panel=PICTURE)),
     ]
 
 
 def _output_flags() -> list[inspect.Parameter]:
     """What the command line itself does with the result."""
-    output = "The file to write, .png or .jpg (default: a free name here)."
+    output = "The file to write, or - for standard output (default: CONTENT_STYLE.png, or a free name like it)."
     progress = f"How to show progress, on stderr: {', '.join(PROGRESS)} (default: auto)."
     switches = {
         "overwrite": ("--yes", "-y", "Replace files that exist."),
@@ -106,7 +137,12 @@ def _output_flags() -> list[inspect.Parameter]:
             flag(name, bool, _option(*names, help=help, panel=OUTPUT), False)
             for name, (*names, help) in switches.items()
         ),
-        flag("progress", str, _option("--progress", metavar="NAME", help=progress, panel=OUTPUT), "auto"),
+        flag(
+            "progress",
+            str,
+            _option("--progress", metavar="NAME", help=progress, panel=OUTPUT, choices=PROGRESS),
+            "auto",
+        ),
     ]
 
 
@@ -122,7 +158,14 @@ def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
 def _model_flags(model: type[BaseModel]) -> Iterator[inspect.Parameter]:
     for name, field in model.model_fields.items():
         names = (f"--{name.replace('_', '-')}", *ALIASES.get(name, ()))
-        option = _option(*names, help=_help(field), metavar=_metavar(field), panel=_panel(model, name))
+        panel = _panel(model, name)
+        if field.annotation is bool:
+            switch = f"{names[0]}/--no-{names[0][2:]}" if field.default else names[0]
+            yield flag(name, bool | None, _option(switch, help=str(field.description), panel=panel))
+            continue
+        proposed = PROPOSED.get(name) or choices_of(field.annotation)
+        metavar = METAVARS.get(name) or _metavar(field)
+        option = _option(*names, help=_help(field), metavar=metavar, panel=panel, choices=proposed)
         # Values stay text, and None means "not given": spec.build checks them, after preset and file had their say.
         yield flag(name, str | None, option)
 

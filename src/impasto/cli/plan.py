@@ -17,10 +17,11 @@ __all__ = ["Plan", "announcement", "spell"]
 
 @dataclass
 class Plan:
-    """The levels of a run, what they cost, and when it began."""
+    """The levels of a run, what they cost, when it has to end, if at a certain time, and when it began."""
 
     levels: Sequence[Level]
     cost: Cost
+    deadline: float | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -31,7 +32,9 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """The estimate for the whole run."""
+        """The estimate for the whole run, or the time that it was given."""
+        if self.deadline is not None:
+            return max(self.deadline - self.began, 0.0)
         return self.cost.of_levels(self.levels)
 
     @property
@@ -44,6 +47,8 @@ class Plan:
 
         A tenth of the run counts as having gone to plan: the first evaluations are slower than the others.
         """
+        if self.deadline is not None:
+            return max(self.deadline - time.monotonic(), 0.0)
         done = 0.0
         for level in self.levels:
             if level.size == step.size:

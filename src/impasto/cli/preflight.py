@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
+from impasto.cli.job import STDOUT, Inputs, Job, default_name, numbered
 from impasto.cli.options import Options
 from impasto.errors import InputError, OptionError, OutputError, did_you_mean
-from impasto.image.files import check_output, expanded, new_file_beside, picture_size
+from impasto.image.destination import check_destination, new_file_beside
+from impasto.image.files import File, expanded, picture_size
+from impasto.image.formats import EXTENSIONS, named_format
 from impasto.networks import NETWORKS, VGG19, get_network
 from impasto.pyramid import Level, plan_pyramid
-from impasto.spec import StyleSpec, output_size
+from impasto.spec import STARTS, StyleSpec, output_size
 
-__all__ = ["Job", "check_job"]
+__all__ = ["check_inputs", "check_job", "check_outputs", "with_free_name"]
 
 BYTES_PER_PIXEL = 4
-"""What a pixel of a PNG of noise takes, and a little for the headers."""
+"""What a pixel of a PNG of noise takes, and a little for the headers; twice as much where there may be 16 bits."""
 
-MOST_SNAPSHOTS = 10_000
-
-STEM_LENGTH = 80
-"""Longer names of inputs, in bytes, are cut in the default name of the output; file systems have limits."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """The files and the options of a run that can start: ``output`` may be written, and replaced if ``overwrite``."""
-
-    content: Path
-    style: Path
-    output: Path
-    overwrite: bool
-    options: Options
-
-    def snapshot(self, evaluation: int) -> Path:
-        """The file for the picture after so many evaluations of the whole run."""
-        return self.output.with_name(f"{self.output.stem}_{evaluation:04d}.png")
+LARGEST_STREAM = 2_000_000_000
+"""Bytes of a picture from standard input."""
 
 
 def check_job(content: str, style: str, output: str | None, overwrite: bool, options: Options, name: str = "") -> Job:
@@ -45,29 +32,51 @@ def check_job(content: str, style: str, output: str | None, overwrite: bool, opt
 
     Raises InputError, OptionError or OutputError for the first thing that is in the way.
     """
-    photo, painting = expanded(content), expanded(style)
-    levels = _plan(picture_size(photo), picture_size(painting), options.spec)
-    _check_spec(options.spec)
-    if output is None:
-        stem = name or f"{_shortened(photo.stem)}_{_shortened(painting.stem)}"
-        job = Job(photo, painting, Path(f"{stem}.png"), overwrite, options)
-        job = job if overwrite else _with_free_name(job, levels)
-    else:
-        job = Job(photo, painting, expanded(output), overwrite, options)
-    _check_outputs(job, levels)
+    _check_network(options.spec)
+    photo, painting = (_file(argument) for argument in _not_both_streams(content, style))
+    inputs = Inputs(photo, painting, _start(options))
+    levels = check_inputs(inputs, options)
+    target = expanded(output) if output else Path(f"{name or default_name(photo, painting)}{_extension(options)}")
+    job = with_free_name(Job(inputs, target, overwrite, options, default_named=output is None), levels)
+    check_outputs(job, levels)
     return job
 
 
-def _shortened(stem: str) -> str:
-    return os.fsencode(stem)[:STEM_LENGTH].decode(errors="ignore")
+def _not_both_streams(content: str, style: str) -> tuple[str, str]:
+    if content == style == "-":
+        raise InputError("Only one picture can come from standard input: give a file for the other.")
+    return content, style
 
 
-def _plan(photo: tuple[int, int], painting: tuple[int, int], spec: StyleSpec) -> list[Level]:
-    return plan_pyramid(output_size(spec, photo), painting, spec)
+def _file(argument: str) -> File:
+    """The file that an argument names, - being standard input."""
+    if argument != "-":
+        return expanded(argument)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("- stands for a picture that another program sends, and nothing sends one: give a file.")
+    data = sys.stdin.buffer.read(LARGEST_STREAM + 1)
+    if not data:
+        raise InputError("Nothing came from standard input: check the program before the |.")
+    if len(data) > LARGEST_STREAM:
+        raise InputError(f"More than {LARGEST_STREAM / 1e9:.0f} GB came from standard input: give a file.")
+    return data
 
 
-def _check_spec(spec: StyleSpec) -> None:
-    """What the options say that has to be there: the network, its layers, the picture to start from."""
+def _start(options: Options) -> File | None:
+    return None if options.spec.init in STARTS else expanded(options.spec.init)
+
+
+def check_inputs(inputs: Inputs, options: Options) -> list[Level]:
+    """Plan the run from the headers of the pictures; raise for what cannot be read, or is too large or too narrow."""
+    limit = options.run.max_pixels
+    photo, painting = (picture_size(file, max_pixels=limit) for file in (inputs.content, inputs.style))
+    levels = plan_pyramid(output_size(options.spec, photo), painting, options.spec)
+    if inputs.start is not None:
+        _check_start(inputs.start, options.spec.init, limit)
+    return levels
+
+
+def _check_network(spec: StyleSpec) -> None:
     if spec.network != "auto" and spec.network not in NETWORKS:
         choices = ["auto", *NETWORKS]
         hint = did_you_mean(spec.network, choices)
@@ -75,34 +84,28 @@ def _check_spec(spec: StyleSpec) -> None:
     network = VGG19 if spec.network == "auto" else get_network(spec.network)
     for layer in (*spec.content_layers, *spec.style_layers):
         network.check_layer(layer)
-    starts = ("content", "style", "noise")
-    if spec.init not in starts:
-        try:
-            picture_size(expanded(spec.init))
-        except InputError as error:
-            hint = did_you_mean(spec.init, starts)
-            raise OptionError(
-                f"--init is '{spec.init}'.{hint} Choose from {', '.join(starts)}, or give a picture. {error}"
-            ) from None
 
 
-def _with_free_name(job: Job, levels: Sequence[Level]) -> Job:
-    """Number the output from _2 on if a file that the run would write exists."""
-    number, stem = 1, job.output.stem
-    while _existing(_files(job, levels)):
-        number += 1
-        job = replace(job, output=Path(f"{stem}_{number}.png"))
-    return job
+def _check_start(start: File, init: str, limit: int) -> None:
+    try:
+        picture_size(start, max_pixels=limit)
+    except InputError as error:
+        hint = did_you_mean(init, STARTS)
+        raise OptionError(
+            f"--init is '{init}'.{hint} Choose from {', '.join(STARTS)}, or give a picture. {error}"
+        ) from None
 
 
-def _files(job: Job, levels: Sequence[Level]) -> list[Path]:
-    """Every file that the run will write, the result at the end."""
-    every = job.options.output.save_every
-    total = sum(level.iterations for level in levels)
-    snapshots = range(every, total + 1, every) if every else range(0)
-    if len(snapshots) > MOST_SNAPSHOTS:
-        raise OptionError(f"--save-every {every} would write {len(snapshots):,} pictures: give a larger number.")
-    return [*(job.snapshot(evaluation) for evaluation in snapshots), job.output]
+def _extension(options: Options) -> str:
+    return named_format(options.output.format).extensions[0] if options.output.format else ".png"
+
+
+def with_free_name(job: Job, levels: Sequence[Level]) -> Job:
+    """Number the output, if nobody asked for its name, so that no file that the run would write exists."""
+    if not job.default_named or job.overwrite:
+        return job
+    named = (replace(job, output=numbered(job.output, number)) for number in count(1))
+    return next(job for job in named if not _existing(job.files(levels)))
 
 
 def _existing(files: Sequence[Path]) -> list[Path]:
@@ -112,24 +115,56 @@ def _existing(files: Sequence[Path]) -> list[Path]:
     return [path for path in files if path.name in there]
 
 
-def _check_outputs(job: Job, levels: Sequence[Level]) -> None:
-    files = _files(job, levels)
-    needed = levels[-1].pixels * BYTES_PER_PIXEL * len(files)
+def check_outputs(job: Job, levels: Sequence[Level]) -> None:
+    """Raise OptionError or OutputError unless all that the run is to write can be written."""
+    _check_animation(job)
+    if job.output == STDOUT:
+        _check_stream(job)
+        return
+    _check_format(job)
+    files = job.files(levels)
+    needed = levels[-1].pixels * BYTES_PER_PIXEL * (2 if job.format.keeps_16_bits else 1) * len(files)
     try:
         existing = _existing(files)
         for path in existing:
             _check_is_no_input(path, job)
         for path in [job.output, *existing]:
-            check_output(path, overwrite=job.overwrite, needed=needed)
+            check_destination(path, overwrite=job.overwrite, needed=needed)
         _try_to_write(files[0])  # a snapshot's name is the longer one
     except OSError as error:
         raise OutputError(f"'{job.output}' cannot be written ({error.strerror or error}): choose another -o.") from None
 
 
+def _check_format(job: Job) -> None:
+    """Refuse a name that says another format than --format: other programs go by the name."""
+    meant = EXTENSIONS.get(job.output.suffix.lower(), job.format.key)
+    if meant != job.format.key:
+        raise OptionError(f"-o is '{job.output}', and --format is '{job.format.key}': leave one of them out.")
+
+
+def _check_animation(job: Job) -> None:
+    if job.animation is None:
+        return
+    from impasto.animation import check_animation
+
+    check_animation(job.animation, overwrite=job.overwrite)
+    if job.animation.exists():
+        _check_is_no_input(job.animation, job)
+    if job.animation.resolve() == job.output.resolve():
+        raise OutputError(f"'{job.animation}' is the result as well: give --animate another name.")
+
+
+def _check_stream(job: Job) -> None:
+    if sys.stdout.isatty():
+        raise OutputError(
+            "-o - sends the picture to another program, and none reads it: add | and that, or give a file."
+        )
+    if job.options.output.save_every:
+        raise OptionError("--save-every writes files beside the result, and -o - makes no file: give -o a name.")
+
+
 def _check_is_no_input(path: Path, job: Job) -> None:
-    start = expanded(job.options.spec.init)
-    inputs = [job.content, job.style, *([start] if start.is_file() else [])]
-    if any(path.samefile(picture) for picture in inputs):
+    if any(path.samefile(picture) for picture in job.inputs.paths()):
         raise OutputError(f"'{path}' is one of the inputs, and would be lost: choose another -o.")
 
 

@@ -28,6 +28,7 @@ Frames = Callable[[int], Iterator[Image.Image]]
 
 
 def import_av() -> Any:
+    """Return PyAV; raise MissingExtraError if it is not here, or has no encoder for H.264."""
     try:
         import av
 

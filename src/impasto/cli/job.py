@@ -1,0 +1,101 @@
+"""What a run reads and writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impasto.cli.options import Options
+from impasto.errors import OptionError
+from impasto.image.files import File
+from impasto.image.formats import FORMATS, Format, format_of, named_format
+from impasto.pyramid import Level
+
+if TYPE_CHECKING:
+    from impasto.prepare import Schedule
+    from impasto.record import Record
+
+__all__ = ["STDOUT", "Inputs", "Job", "default_name", "numbered"]
+
+STDOUT = Path("-")
+"""The output that is no file, but what the command prints."""
+
+MOST_SNAPSHOTS = 10_000
+
+STEM_LENGTH = 80
+"""Longer names of inputs, in bytes, are cut in the default name of the output; file systems have limits."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures that go in, files or the bytes of one; ``start`` is the one of --init, if that names a picture."""
+
+    content: File
+    style: File
+    start: File | None = None
+
+    def paths(self) -> list[Path]:
+        """Those that are files."""
+        return [file for file in (self.content, self.style, self.start) if isinstance(file, Path)]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The files and the options of a run that can start: what is written may be replaced if ``overwrite``.
+
+    ``default_named`` says that nobody asked for the name of the output, so that it may become another one.
+    ``schedule`` has the sizes and evaluations of a picture that is made again, ``made_as`` the settings found in it.
+    """
+
+    inputs: Inputs
+    output: Path
+    overwrite: bool
+    options: Options
+    default_named: bool = False
+    schedule: Schedule | None = None
+    made_as: Record | None = None
+
+    @property
+    def format(self) -> Format:
+        """The format of the result."""
+        named = self.options.output.format
+        if named:
+            return named_format(named)
+        return FORMATS["png"] if self.output == STDOUT else format_of(self.output)
+
+    @property
+    def animation(self) -> Path | None:
+        """The file of --animate."""
+        named = self.options.output.animate
+        return Path(named).expanduser() if named else None
+
+    def snapshot(self, evaluation: int) -> Path:
+        """The file for the picture after so many evaluations of the whole run."""
+        return self.output.with_name(f"{self.output.stem}_{evaluation:04d}.png")
+
+    def files(self, levels: Sequence[Level]) -> list[Path]:
+        """Every file that the run will write, the result at the end."""
+        every = self.options.output.save_every
+        total = sum(level.iterations for level in levels)
+        snapshots = range(every, total + 1, every) if every else range(0)
+        if len(snapshots) > MOST_SNAPSHOTS:
+            raise OptionError(f"--save-every {every} would write {len(snapshots):,} pictures: give a larger number.")
+        return [*(self.snapshot(evaluation) for evaluation in snapshots), self.output]
+
+
+def numbered(path: Path, number: int) -> Path:
+    """``path`` itself for 1, and with _2, _3, ... behind its name."""
+    return path if number == 1 else path.with_name(f"{path.stem}_{number}{path.suffix}")
+
+
+def default_name(content: File, style: File) -> str:
+    """The stem of the result's name: that of the photo and that of the painting."""
+    return f"{_stem(content)}_{_stem(style)}"
+
+
+def _stem(file: File) -> str:
+    stem = file.stem if isinstance(file, Path) else "stdin"
+    return os.fsencode(stem)[:STEM_LENGTH].decode(errors="ignore")

@@ -1,0 +1,196 @@
+"""A run from the command line: checks -> estimate -> steps -> picture."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from impasto.cli.interrupt import EXIT_INTERRUPTED, Interrupt, interruptible
+from impasto.cli.job import STDOUT, Job
+from impasto.cli.options import PROGRESS, Options, check_choice
+from impasto.cli.plan import Plan
+from impasto.cli.progress import Progress, choose_progress
+from impasto.cli.saving import new_recorder, save, save_animation, save_snapshot
+from impasto.errors import ImpastoError
+from impasto.image.files import expanded
+from impasto.spec import StyleSpec
+
+if TYPE_CHECKING:
+    from impasto.animation import Recorder
+    from impasto.optimize import Step
+    from impasto.result import Result
+    from impasto.transfer import Transfer
+
+__all__ = ["run_job"]
+
+log = logging.getLogger("impasto")
+
+SAVING = 0.5
+"""Seconds of --time that are kept for starting Python and for writing the picture."""
+
+
+def run_job(find_job: Callable[[], Job], values: Mapping[str, Any]) -> None:
+    """Do the job that ``find_job`` returns; ``values`` are the flags on how to tell about it."""
+    began = time.monotonic()
+    check_choice("--progress", values["progress"], PROGRESS)
+    progress = choose_progress(values["progress"], quiet=values["quiet"])
+    try:
+        with interruptible(progress.say) as interrupt, _logging_to(progress, verbose=values["verbose"]):
+            job = find_job()
+            _run(job, progress, interrupt, values, began)
+    except ImpastoError as error:
+        if values["progress"] != "json" or values["quiet"]:
+            raise
+        # Who reads objects line by line wants this one as well.
+        typer.echo(json.dumps({"error": str(error), "code": error.exit_code}), err=True)
+        raise typer.Exit(error.exit_code) from None
+
+
+def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str, Any], began: float) -> None:
+    transfer = _prepared(job, progress, values)
+    result, left_out = _compute(transfer, job, progress, interrupt, began)
+    path = save(result, job)
+    if interrupt.asked and left_out:
+        done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
+        progress.say(f"Stopped after {done} of {done + left_out} evaluations; the picture so far is {where}.")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if path != STDOUT:
+        progress.saved(str(path), result.loss)
+    if values["show"] and path != STDOUT:
+        _show(str(path), progress)
+
+
+def _compute(
+    transfer: Transfer, job: Job, progress: Progress, interrupt: Interrupt, began: float
+) -> tuple[Result, int]:
+    """Return the result, and how many evaluations were left out because someone interrupted or the time was over."""
+    from impasto.estimate import fit_levels, measure_cost, open_ended
+
+    cost, seconds = measure_cost(transfer), job.options.run.time
+    deadline = None if seconds is None else began + max(seconds - SAVING, seconds / 2)
+    if deadline is not None and transfer.spec.strength > 0:
+        transfer = transfer.with_levels(open_ended(fit_levels(transfer.levels, cost, deadline - time.monotonic())))
+    plan = Plan(transfer.levels, cost, deadline)
+    recorder = new_recorder(job, transfer)
+    progress.begin(plan)
+    interrupt.running = True
+    try:
+        steps = _watched(transfer, plan, job, progress, recorder)
+        result = transfer.result(_until_stopped(steps, plan, interrupt, deadline))
+    finally:
+        progress.end()
+    if recorder is not None and job.animation is not None:
+        save_animation(recorder, result, job.animation, job.overwrite, progress)
+    return result, plan.evaluations - len(result.history)
+
+
+def _prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transfer:
+    from impasto.image.write import losses
+    from impasto.prepare import prepare
+
+    inputs, options = job.inputs, job.options
+    spec = _with_network(options, progress, values)
+    transfer = prepare(inputs.content, inputs.style, spec, options.run, start=inputs.start, schedule=job.schedule)
+    for remark in (*transfer.remarks, *losses(transfer.photo, job.format)):
+        progress.say(remark)
+    if job.made_as:
+        for difference in transfer.record.differences(job.made_as):
+            progress.say(f"The picture may not come out the same: {difference}.")
+        transfer = replace(transfer, record=transfer.record.named_as(job.made_as))
+    _log(transfer)
+    return transfer
+
+
+def _with_network(options: Options, progress: Progress, values: Mapping[str, Any]) -> StyleSpec:
+    """The options with the network to use, whose weights are here: downloaded if they had to be and might be."""
+    from impasto.cli.networks import choose_network
+
+    weights = options.run.weights
+    network = choose_network(
+        options.spec.network,
+        say=progress.say,
+        ask=_ask if _can_be_asked(values) else None,
+        weights_file=expanded(weights) if weights else None,
+        offline=options.run.offline,
+        progress="none" if values["quiet"] else values["progress"],
+    )
+    return options.spec.model_copy(update={"network": network.name})
+
+
+def _can_be_asked(values: Mapping[str, Any]) -> bool:
+    there = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return there and not values["quiet"] and values["progress"] in ("auto", "bar")
+
+
+def _ask(question: str) -> bool:
+    return typer.confirm(question, default=True, err=True)
+
+
+def _watched(transfer: Transfer, plan: Plan, job: Job, progress: Progress, recorder: Recorder | None) -> Iterator[Step]:
+    """Hand the steps on, shown and kept as asked for."""
+    every = job.options.output.save_every
+    for number, step in enumerate(transfer.steps(), start=1):
+        progress.show(step, plan)
+        if recorder is not None:
+            recorder.add(step.image, transfer.photo.alpha)
+        if every and number % every == 0:
+            save_snapshot(step, transfer, job, number, progress)
+        yield step
+
+
+def _until_stopped(steps: Iterator[Step], plan: Plan, interrupt: Interrupt, deadline: float | None) -> Iterator[Step]:
+    """Hand the steps on until the last one, until someone interrupts, or until the next one would end too late."""
+    from impasto.estimate import seconds_of_next
+
+    before = time.monotonic()
+    for step in steps:
+        yield step
+        before, took = time.monotonic(), time.monotonic() - before
+        if interrupt.asked:
+            return
+        if deadline is not None and before + seconds_of_next(plan.levels, plan.cost, step, took) > deadline:
+            return
+
+
+def _show(path: str, progress: Progress) -> None:
+    code = 1
+    with suppress(Exception):
+        code = typer.launch(path)
+    if code:
+        progress.say(f"'{path}' cannot be shown on this system: open it yourself.")
+
+
+def _log(transfer: Transfer) -> None:
+    from impasto.weights import find_weights
+
+    machine, network = transfer.machine, transfer.extractor.network
+    log.debug(
+        "device %s, precision %s, threads %s", machine.device, machine.precision, machine.threads or "as they are"
+    )
+    log.debug("network %s, weights %s", network.name, find_weights(network))
+
+
+@contextmanager
+def _logging_to(progress: Progress, *, verbose: bool) -> Iterator[None]:
+    """With --verbose, say what the library logs."""
+    if not verbose:
+        yield
+        return
+    handler = logging.Handler()
+    handler.emit = lambda record: progress.say(record.getMessage())  # type: ignore[method-assign]
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)

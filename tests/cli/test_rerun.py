@@ -1,0 +1,186 @@
+"""A picture made again from the settings in it: the same bytes, or one thing changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+NAMES = ("png", "jpg", "webp", "avif", "tiff", "gif")
+
+
+def same(one: str | Path, other: str | Path) -> bool:
+    return Path(one).read_bytes() == Path(other).read_bytes()
+
+
+def blank_with_settings_of(path: str, target: Path) -> Path:
+    """A PNG of one pixel that has nothing of ``path`` but its settings."""
+    with Image.open(path) as image:
+        text = image.info["impasto"]
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("impasto", text)
+    Image.new("L", (1, 1)).save(target, pnginfo=info)
+    return target
+
+
+@pytest.mark.parametrize("extension", NAMES)
+def test_the_same_bytes_come_out_again(extension, stylize, cli, folder):
+    assert stylize("-o", f"out.{extension}").code == 0
+    outcome = cli("rerun", f"out.{extension}")
+    assert outcome.code == 0, outcome.err
+    written = outcome.out.strip()
+    assert written == f"out_rerun.{extension if extension != 'jpeg' else 'jpg'}" or extension == "tiff"
+    assert same(f"out.{extension}", written)
+    assert "may not come out the same" not in outcome.err
+
+
+def test_a_blank_picture_with_the_settings_is_enough(stylize, cli, folder, tmp_path):
+    assert stylize("-o", "out.png", "--color", "content", "--init", "noise", "--seed", "7").code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    blank = blank_with_settings_of("out.png", elsewhere / "blank.png")
+    (folder / "photo.jpg").rename(folder / "renamed.jpg")
+    outcome = cli("rerun", str(blank), "--inputs", str(folder), "-o", str(elsewhere / "again.png"))
+    assert outcome.code == 0, outcome.err
+    assert same("out.png", elsewhere / "again.png")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--optimizer", "adam"),
+        ("--color", "match", "--style-scale", "0.8"),
+        ("--init", "start.png", "--quality", "70"),
+        ("--size", "40x30", "--coarse-iterations", "2"),
+        ("--network", "vgg19", "--threads", "2", "--pooling", "average"),
+        ("--strength", "0"),
+        ("--strength", "0.9", "--style-layers", "relu1_1=2,relu3_1", "--seed", "3"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_whatever_the_options_were(words, stylize, cli, folder):
+    shutil.copy("painting.png", "start.png")
+    assert stylize("-o", "out.png", *words).code == 0
+    outcome = cli("rerun", "out.png", "-o", "again.png")
+    assert outcome.code == 0, outcome.err
+    assert same("out.png", "again.png")
+
+
+def test_a_run_that_ended_early_is_repeated_as_far_as_it_went(stylize, cli, folder, monkeypatch):
+    from impasto.cli import running
+
+    def only_two(steps, *_):
+        yield next(steps)
+        yield next(steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_until_stopped", only_two)
+        assert stylize("-o", "out.png").code == 0
+    assert cli("rerun", "out.png", "-o", "again.png").code == 0
+    assert same("out.png", "again.png")
+    assert json.loads(cli("inspect", "out.png", "--json").out)["levels"][0]["iterations"] == 2
+
+
+def test_one_thing_can_be_changed(stylize, cli, folder):
+    assert stylize("-o", "out.png").code == 0
+    outcome = cli("rerun", "out.png", "--set", "strength=0.9", "--set", "num-iterations=2", "-o", "other.png")
+    assert outcome.code == 0, outcome.err
+    settings = json.loads(cli("inspect", "other.png", "--json").out)
+    assert (settings["style"]["strength"], settings["levels"][-1]["iterations"]) == (0.9, 2)
+    assert stylize("--strength", "0.9", "--num-iterations", "2", "-o", "direct.png").code == 0
+    assert same("other.png", "direct.png")
+
+
+def test_a_changed_size_is_planned_anew(stylize, cli, folder):
+    assert stylize("-o", "out.png").code == 0
+    assert cli("rerun", "out.png", "--set", "size=48", "-o", "other.webp").code == 0
+    with Image.open("other.webp") as picture:
+        assert (picture.format, picture.size) == ("WEBP", (48, 36))
+
+
+def test_versions_that_differ_are_said(stylize, cli, folder, monkeypatch):
+    assert stylize("-o", "out.png").code == 0
+    monkeypatch.setattr("impasto.record.environment", lambda: {"torch": "9.9"})
+    outcome = cli("rerun", "out.png", "-o", "again.png")
+    assert outcome.code == 0
+    assert "The picture may not come out the same: torch was" in outcome.err
+    assert "and is 9.9" in outcome.err
+
+
+def test_other_weights_are_said(stylize, cli, folder, tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    assert stylize("-o", "out.png").code == 0
+    path = tmp_path / "cache" / "weights" / "vgg19.safetensors"
+    save_file({name: tensor + torch.finfo(tensor.dtype).eps for name, tensor in load_file(path).items()}, path)
+    outcome = cli("rerun", "out.png", "-o", "again.png")
+    assert "The picture may not come out the same: weights was" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("photo.jpg",), "'photo.jpg' has no settings in it"),
+        (("nothing.png",), "There is no file 'nothing.png'"),
+        (("out.png", "--set", "strenth=1"), "there is no option 'strenth'. Did you mean 'strength'?"),
+        (("out.png", "--set", "strength"), "expected NAME=VALUE"),
+        (("out.png", "--set", "strength=2"), "--strength is '2': expected a number from 0 to 1."),
+        (("out.png", "-o", "out.png"), "'out.png' exists already: add -y"),
+        (("out.png", "-o", "photo.jpg", "-y"), "'photo.jpg' is one of the inputs"),
+    ],
+)
+def test_what_cannot_be_is_said(words, message, stylize, cli, folder):
+    assert stylize("-o", "out.png").code == 0
+    outcome = cli("rerun", *words)
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+def test_an_input_that_is_not_there_is_named(stylize, cli, folder):
+    assert stylize("-o", "out.png").code == 0
+    with Path("painting.png").open("ab") as file:
+        file.write(b"changed")
+    outcome = cli("rerun", "out.png", "--inputs", "nowhere")
+    assert outcome.code == 2
+    assert "The style 'painting.png' (SHA-256" in outcome.err
+    assert "--inputs" in outcome.err
+
+
+def test_a_network_that_is_unknown_here_is_said(stylize, cli, folder):
+    assert stylize("-o", "out.png").code == 0
+    with Image.open("out.png") as image:
+        text = image.info["impasto"].replace('"network":"vgg19"', '"network":"vgg20"')
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("impasto", text)
+        image.save("later.png", pnginfo=info)
+    outcome = cli("rerun", "later.png", "-o", "again.png")
+    assert outcome.code == 2
+    assert "There is no network 'vgg20'. Did you mean 'vgg19'?" in outcome.err
+
+
+def test_inspect_prints_what_decided_the_picture(stylize, cli, folder):
+    assert stylize("-o", "out.png", "--strength", "0.7").code == 0
+    shown = cli("inspect", "out.png")
+    assert shown.code == 0
+    for line in ("name: photo.jpg", "strength: 0.7", "size: 32 x 24", "32 x 24, painting 32 x 32: 3 evaluations"):
+        assert any(" ".join(found.split()) == line for found in shown.out.splitlines()), line
+    settings = json.loads(cli("inspect", "out.png", "--json").out)
+    assert settings["style"]["strength"] == 0.7
+    assert set(settings["inputs"]) == {"content", "style"}
+
+
+def test_inspect_does_not_import_torch(folder, stylize):
+    import subprocess
+    import sys
+
+    assert stylize("-o", "out.png").code == 0
+    code = (
+        "import sys; from impasto.cli.app import run; code = run(['inspect', 'out.png']);"
+        " print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"
