@@ -9,14 +9,16 @@ import pytest
 from torch import Tensor
 
 import impasto
+from impasto.cli.app import run
+from impasto.color import to_lab
 from impasto.features import Extractor
 from impasto.image.read import read_image
 from impasto.image.resize import resize
 from impasto.metrics import content_error, measure, style_error
 from impasto.networks import VGG19
+from impasto.prepare import prepare
 from impasto.presets import resolve_spec
 from impasto.spec import RunOptions
-from impasto.prepare import prepare
 
 pytestmark = pytest.mark.weights
 
@@ -77,6 +79,41 @@ def _scaled(image: Tensor, long_side: int) -> tuple[int, int]:
     height, width = image.shape[-2:]
     factor = long_side / max(height, width)
     return round(height * factor), round(width * factor)
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.9])
+def test_a_photo_that_keeps_its_colors_has_their_mean(
+    pair: tuple[Path, Path], strength: float, plain_vgg19: Extractor, tmp_path: Path
+) -> None:
+    result = impasto.stylize(*pair, size=SIZE, strength=strength, color="content", num_iterations=15)
+    painted, photo = read_image(result.save(tmp_path / "kept.png")), read_image(pair[0])
+    photo = resize(photo, (painted.shape[-2], painted.shape[-1]))
+    shift = (to_lab(painted) - to_lab(photo))[:, 1:].mean(dim=(2, 3)).abs()
+    assert float(shift.max()) < 2
+    assert style_error(plain_vgg19, painted, read_image(pair[1])) < style_error(plain_vgg19, photo, read_image(pair[1]))
+
+
+def test_matched_colors_are_nearer_to_the_photos(pair: tuple[Path, Path]) -> None:
+    photo = read_image(pair[0])
+
+    def shift(color: str) -> float:
+        painted = impasto.stylize(*pair, size=SIZE, color=color, num_iterations=15).tensor
+        small = resize(photo, (painted.shape[-2], painted.shape[-1]))
+        return float((to_lab(painted) - to_lab(small)).mean(dim=(2, 3)).norm())
+
+    assert shift("match") < 0.5 * shift("style")
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "tiff"])
+def test_a_finished_picture_is_made_again_byte_for_byte(
+    pair: tuple[Path, Path], extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, again = f"first.{extension}", f"again.{extension}"
+    assert run(["stylize", *map(str, pair), "--size", "96", "--preset", "draft", "-o", first]) == 0
+    folders = [word for path in pair for word in ("--inputs", str(path.parent))]
+    assert run(["rerun", first, *folders, "-o", again]) == 0
+    assert Path(first).read_bytes() == Path(again).read_bytes()
 
 
 def test_full_strength_leaves_the_photo_behind(pair: tuple[Path, Path], plain_vgg19: Extractor) -> None:
