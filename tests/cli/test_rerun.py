@@ -173,6 +173,20 @@ def test_inspect_prints_what_decided_the_picture(stylize, cli, folder):
     assert set(settings["inputs"]) == {"content", "style"}
 
 
+def test_inspect_sends_no_commands_to_the_terminal(stylize, cli, folder):
+    assert stylize("-o", "out.png").code == 0
+    with Image.open("out.png") as image:
+        text = image.info["impasto"].replace("photo.jpg", "\\u001b]0;owned\\u0007.jpg")
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("impasto", text)
+        image.save("hostile.png", pnginfo=info)
+    Path("photo.jpg").unlink()
+    for words in (("inspect", "hostile.png"), ("inspect", "hostile.png", "--json"), ("rerun", "hostile.png")):
+        outcome = cli(*words)
+        assert "owned" in outcome.out + outcome.err
+        assert "\x1b" not in outcome.out + outcome.err
+
+
 def test_inspect_does_not_import_torch(folder, stylize):
     import subprocess
     import sys

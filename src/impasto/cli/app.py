@@ -15,6 +15,7 @@ import typer
 from impasto import __version__
 from impasto.cli import demo, doctor, inspect, rerun, stylize, weights
 from impasto.cli.interrupt import EXIT_INTERRUPTED
+from impasto.cli.printable import printable
 from impasto.errors import ImpastoError
 
 __all__ = ["app", "main", "run"]
@@ -102,7 +103,7 @@ def _open_closed_streams() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"impasto: {message}", err=True)
+    typer.echo(f"impasto: {printable(message)}", err=True)
     return code
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from impasto.cli.printable import printable
 from impasto.image.files import expanded
 
 __all__ = ["EXAMPLES", "inspect"]
@@ -31,7 +32,7 @@ def inspect(
         typer.echo(record.model_dump_json(indent=2, exclude_none=True))
         return
     for line in _lines(record.model_dump(mode="json", exclude_none=True)):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _lines(content: Mapping[str, Any], indent: str = "") -> Iterator[str]:

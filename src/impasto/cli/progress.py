@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 
 from impasto.cli.plan import Plan, announcement, spell
+from impasto.cli.printable import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -71,7 +72,7 @@ class LineProgress:
     def end(self) -> None: ...
 
     def say(self, text: str) -> None:
-        typer.echo(text, err=True)
+        typer.echo(printable(text), err=True)
 
     def saved(self, path: str, loss: float) -> None:
         typer.echo(path)
@@ -152,7 +153,7 @@ class BarProgress:
             self._bar = None
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(printable(text), markup=False)
 
     def saved(self, path: str, loss: float) -> None:
         typer.echo(path)
