@@ -11,7 +11,6 @@ refused by an ImpastoError is a failure: it is printed, the file is kept in fuzz
 from __future__ import annotations
 
 import argparse
-import io
 import multiprocessing
 import os
 import random
@@ -24,23 +23,21 @@ import traceback
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, TiffImagePlugin
-from PIL.PngImagePlugin import PngInfo
+from fuzz_seeds import Seed, make_seeds
+from PIL import Image
 
 import impasto
 from impasto.errors import ImpastoError
-from impasto.image.deep import encode_deep, has_pyvips
 from impasto.image.formats import FORMATS
-from impasto.image.metadata import Metadata, save_arguments
-from impasto.image.profile import srgb_profile
 
 SECONDS = 5.0
 BYTES = 1_000_000_000
@@ -52,185 +49,21 @@ EXTREMES = (0, 1, 2, 255, 4_000, 9_000, 13_000, 16_383, 32_767, 65_535, 2**31 - 
 
 FAILURES = Path("fuzz_failures")
 
-Save = Callable[[Image.Image], bytes]
 Mutate = Callable[[bytearray, random.Random], None]
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A picture in order, and its sides in pixels, which mutations look for."""
-
-    name: str
-    data: bytes
-    sides: tuple[int, ...]
 
 
 @dataclass
 class Tally:
-    """What came of the mutants, and the most that one of them took, in seconds and bytes."""
+    """What came of the mutants, and the most that one of them took, in seconds and bytes, with its number."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-    bytes: int = 0
+    slowest: tuple[float, int] = (0.0, 0)
+    largest: tuple[int, int] = (0, 0)
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.outcomes + other.outcomes, max(self.seconds, other.seconds), max(self.bytes, other.bytes))
-
-
-def make_seeds(folder: Path) -> list[Seed]:
-    """The pictures of ``folder`` as they are, and small ones in every format and mode; the same ones each time."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
-    if not files:
-        raise SystemExit(f"There are no pictures in '{folder}'.")
-    seeds = [Seed(path.name, path.read_bytes(), Image.open(path).size) for path in files]
-    for number, (name, save) in enumerate({**pillow_ways(), **deep_ways(), **optional_ways()}.items()):
-        small = Image.open(files[number % len(files)]).convert("RGB")
-        small.thumbnail([(64, 64), (160, 160), (256, 256)][number % 3])
-        seeds.append(Seed(name, save(small), small.size))
-    return seeds
-
-
-def pillow_ways() -> dict[str, Save]:
-    """The ways of saving that Pillow knows."""
-    rich: dict[str, Any] = {"icc_profile": wide_profile(), "exif": exif(), "xmp": XMP}
-    frames = {"save_all": True, "frames": 3}
-    texts = PngInfo()
-    texts.add_itxt("XML:com.adobe.xmp", XMP, zip=True)
-    texts.add_text("Title", "A picture", zip=True)
-    described = save_arguments("PNG", Metadata(), '{"impasto": "0.1.0"}')
-    ways = {
-        "jpeg": saved("JPEG", quality=80),
-        "jpeg rich": saved("JPEG", **rich, comment="noon", restart_marker_rows=1),
-        "jpeg progressive": saved("JPEG", progressive=True, optimize=True, subsampling=0),
-        "jpeg cmyk": saved("JPEG", "CMYK"),
-        "jpeg gray": saved("JPEG", "L", exif=exif()),
-        "mpo": saved("MPO", **frames, exif=exif()),
-        "png rich": saved("PNG", icc_profile=wide_profile(), exif=exif(), pnginfo=texts),
-        "png with settings": saved("PNG", **described),
-        "apng": saved("PNG", "RGBA", **frames),
-        "webp rich": saved("WEBP", **rich),
-        "webp lossless": saved("WEBP", "RGBA", lossless=True),
-        "webp animated": saved("WEBP", "RGBA", **frames, **rich),
-        "avif rich": saved("AVIF", **rich, speed=8),
-        "avif alpha": saved("AVIF", "RGBA", speed=8),
-        "avif animated": saved("AVIF", **frames, speed=8),
-        "gif": saved("GIF", "P"),
-        "gif alpha": saved("GIF", "RGBA", comment="noon"),
-        "gif animated": saved("GIF", "RGBA", **frames, disposal=2),
-        "tiff rich": saved("TIFF", icc_profile=wide_profile(), tiffinfo={700: XMP, 274: 6}),
-        "tiff pages": saved("TIFF", **frames),
-        "tiff cmyk": saved("TIFF", "CMYK", icc_profile=srgb_profile()),
-    }
-    ways |= {f"png {mode}": saved("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")}
-    ways |= {f"png {mode} one hidden": saved("PNG", mode, transparency=hidden) for mode, hidden in ONE_HIDDEN.items()}
-    ways |= {f"tiff {mode}": saved("TIFF", mode) for mode in ("1", "L", "LA", "P", "RGBA", "LAB", "I;16", "F")}
-    ways |= {
-        f"tiff {compression}": saved("TIFF", mode, compression=compression)
-        for compression, mode in {"tiff_lzw": "RGB", "tiff_adobe_deflate": "RGBA", "jpeg": "RGB", "packbits": "L"}.items()
-    }
-    return {**ways, "tiff group4": saved("TIFF", "1", compression="group4")}
-
-
-ONE_HIDDEN = {"P": 3, "L": 90, "RGB": (90, 90, 90)}
-
-XMP = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="a camera"/></rdf:RDF>'
-    b"</x:xmpmeta>"
-)
-
-
-def deep_ways() -> dict[str, Save]:
-    """16 bits a channel, as impasto writes them."""
-    return {
-        f"{format} 16 bits{' alpha' if alpha else ''}": deep(format.upper(), alpha=alpha)
-        for format in ("png", "tiff")
-        for alpha in (False, True)
-    }
-
-
-def optional_ways() -> dict[str, Save]:
-    """What the optional libraries write, where they are installed."""
-    ways: dict[str, Save] = {}
-    if has_pyvips():
-        ways["png interlaced"] = vips(".png", interlace=True)
-        ways["tiff tiled"] = vips(".tif", tile=True, pyramid=True, compression="deflate", predictor="horizontal")
-        ways["tiff big"] = vips(".tif", bigtiff=True)
-    try:
-        import pillow_heif
-    except ImportError:
-        return ways
-    pillow_heif.register_heif_opener()
-    return ways | {"heic": saved("HEIF", exif=exif()), "heic alpha": saved("HEIF", "RGBA", icc_profile=wide_profile())}
-
-
-def saved(format: str, mode: str = "RGB", *, frames: int = 1, **options: Any) -> Save:
-    """A function that saves a picture in this way; as an animation, the picture moves to the left."""
-
-    def save(image: Image.Image) -> bytes:
-        image = in_mode(image, mode)
-        if frames > 1:
-            options["append_images"] = [image.transform(image.size, 0, (1, 0, 9 * i, 0, 1, 0)) for i in range(1, frames)]
-        buffer = io.BytesIO()
-        image.save(buffer, format, **options)
-        return buffer.getvalue()
-
-    return save
-
-
-def in_mode(image: Image.Image, mode: str) -> Image.Image:
-    """The picture in ``mode``; with alpha, its left third is hidden and the next one half so."""
-    if mode == "I;16":
-        return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
-    if mode == "LAB":
-        return Image.merge("LAB", image.split())
-    image = image.convert(mode)
-    if mode in ("RGBA", "LA"):
-        image.putalpha(hidden(image.size))
-    return image
-
-
-def hidden(size: tuple[int, int]) -> Image.Image:
-    return Image.fromarray(np.array([[0, 128, 255]], dtype=np.uint8)).resize(size, Image.Resampling.NEAREST)
-
-
-def deep(format: str, *, alpha: bool) -> Save:
-    def save(image: Image.Image) -> bytes:
-        def widened(values: Image.Image) -> np.ndarray:
-            return np.asarray(values).astype(np.uint16) * 257
-
-        metadata, transparency = Metadata(exif(), XMP), widened(hidden(image.size)) if alpha else None
-        profile = wide_profile()
-        return encode_deep(widened(image), transparency, format, profile=profile, metadata=metadata, settings=None)
-
-    return save
-
-
-def vips(suffix: str, **options: Any) -> Save:
-    def save(image: Image.Image) -> bytes:
-        import pyvips
-
-        return bytes(pyvips.Image.new_from_array(np.asarray(image)).write_to_buffer(suffix, **options))
-
-    return save
-
-
-def exif() -> bytes:
-    """A block with a thumbnail's directory left out, but a pointer in it; the picture lies on its side."""
-    block = Image.Exif()
-    block[0x010F], block[0x0112] = "Kamera AG", 6
-    block.get_ifd(0x8769).update({0x829A: TiffImagePlugin.IFDRational(1, 125), 0x9003: "2021:05:04 03:02:01"})
-    return block.tobytes()
-
-
-def wide_profile() -> bytes:
-    """The profile of sRGB with the primaries of Display P3."""
-    profile = bytearray(srgb_profile())
-    primaries = {b"rXYZ": (0.5151, 0.2412, -0.0011), b"gXYZ": (0.2919, 0.6922, 0.0419), b"bXYZ": (0.1572, 0.0666, 0.7841)}
-    for tag, values in primaries.items():
-        offset = struct.unpack_from(">I", profile, profile.index(tag) + 4)[0]
-        struct.pack_into(">3i", profile, offset + 8, *(round(value * 65536) for value in values))
-    return bytes(profile)
+        first = itemgetter(0)  # of equal ones, the one that was there
+        slowest, largest = max(self.slowest, other.slowest, key=first), max(self.largest, other.largest, key=first)
+        return Tally(self.outcomes + other.outcomes, slowest, largest)
 
 
 def mutant(seeds: list[Seed], seed: int, number: int) -> tuple[str, bytes]:
@@ -238,15 +71,15 @@ def mutant(seeds: list[Seed], seed: int, number: int) -> tuple[str, bytes]:
     dice = random.Random(f"{seed} {number}")
     source, other = dice.choice(seeds), dice.choice(seeds)
     data = bytearray(source.data)
-    ways: list[Mutate] = [cut, flip, flip_in_header, overwrite, remove, repeat, set_number, insert]
-    ways += [lambda data, dice: swap_header(data, dice, other.data), lambda data, dice: set_side(data, dice, source.sides)]
-    names = [way.__name__ for way in ways[:-2]] + [f"header of {other.name}", "set_side"]
-    done = []
-    for _ in range(dice.choice((1, 1, 1, 2, 3))):
-        which = dice.randrange(len(ways))
+    ways: dict[str, Mutate] = {
+        way.__name__: way for way in (cut, flip, set_byte, overwrite, remove, insert, repeat, set_number)
+    }
+    ways["set_side"] = partial(set_side, sides=source.sides)
+    ways[f"header of {other.name}"] = partial(swap_header, other=other.data)
+    done = dice.choices(list(ways), k=dice.choice((1, 1, 1, 2, 3)))
+    for name in done:
         if data:
-            ways[which](data, dice)
-        done.append(names[which])
+            ways[name](data, dice)
     # Without right checksums, a PNG is refused before what was changed is looked at.
     if source.name.startswith(("png", "apng")) and dice.random() < 0.7:
         mend_checksums(data)
@@ -267,9 +100,9 @@ def flip(data: bytearray, dice: random.Random) -> None:
         data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
 
 
-def flip_in_header(data: bytearray, dice: random.Random) -> None:
+def set_byte(data: bytearray, dice: random.Random) -> None:
     for _ in range(dice.choice((1, 2, 5))):
-        data[dice.randrange(min(len(data), 600))] = dice.randrange(256)
+        data[somewhere(data, dice)] = dice.randrange(256)
 
 
 def overwrite(data: bytearray, dice: random.Random) -> None:
@@ -341,7 +174,7 @@ def visit(path: Path, format: str) -> None:
     picture = read_picture(path)
     check(picture.size == size, f"announced {size}, but has {picture.size}")
     check(bool(((picture.pixels >= 0) & (picture.pixels <= 1)).all()), "has values out of range")
-    if size[0] * size[1] <= LARGEST_ENCODED:
+    if size[0] * size[1] <= LARGEST_ENCODED and max(size) <= FORMATS[format].longest_side:
         again = read_picture(encode(picture, FORMATS[format]))
         check(again.size == size, f"of {size} became {again.size} as {format}")
 
@@ -375,13 +208,13 @@ def work(pipe: Connection, folder: Path) -> None:
         path, format = pipe.recv()
         began = time.perf_counter()
         outcome = outcome_of(path, format)
-        left = sorted(name for name in os.listdir(folder) if name != path.name)
+        left = sorted(entry.name for entry in folder.iterdir() if entry != path)
         outcome = f"left {left} behind" if left else outcome
         pipe.send((outcome, time.perf_counter() - began, most_bytes() - before))
 
 
 def outcome_of(path: Path, format: str) -> str:
-    """"read", "refused", or what went wrong."""
+    """ "read", "refused", or what went wrong."""
     try:
         visit(path, format)
     except ImpastoError as error:
@@ -415,12 +248,12 @@ class Worker:
             self.start()
         path = self.folder / "mutant"
         path.write_bytes(data)
-        self.pipe.send((path, format))
         try:
+            self.pipe.send((path, format))
             if not self.pipe.poll(SECONDS):
                 return self.end(f"took more than {SECONDS:g} s"), SECONDS, 0
             outcome, seconds, memory = self.pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return self.end("crashed"), 0.0, 0
         if memory > BYTES:
             outcome = self.end(f"took {memory / 1e6:,.0f} MB")
@@ -451,7 +284,8 @@ def run_share(seeds: list[Seed], seed: int, numbers: range) -> Tally:
         for number in numbers:
             name, data = mutant(seeds, seed, number)
             outcome, seconds, memory = worker.visit(data, list(FORMATS)[number % len(FORMATS)])
-            tally += Tally(Counter([outcome if outcome in ("read", "refused") else "failed"]), seconds, memory)
+            count = Counter([outcome if outcome in ("read", "refused") else "failed"])
+            tally += Tally(count, (seconds, number), (memory, number))
             if outcome not in ("read", "refused"):
                 tell(number, seed, name, data, outcome)
         if worker.process is not None:
@@ -478,15 +312,16 @@ def main() -> int:
     numbers = range(options.count) if options.only is None else range(options.only, options.only + 1)
     seeds, began = make_seeds(options.folder), time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
-        shares = [pool.submit(run_share, seeds, options.seed, numbers[job :: options.jobs]) for job in range(options.jobs)]
-        tally = sum((share.result() for share in shares), Tally())
+        shares = [numbers[job :: options.jobs] for job in range(options.jobs)]
+        tally = sum(pool.map(partial(run_share, seeds, options.seed), shares), Tally())
     return report(tally, len(seeds), time.monotonic() - began)
 
 
 def report(tally: Tally, seeds: int, seconds: float) -> int:
     read, refused, failed = (tally.outcomes[name] for name in ("read", "refused", "failed"))
     print(f"{read} of the mutants of {seeds} files were read and {refused} refused, in {seconds:.0f} s;")
-    print(f"the slowest took {tally.seconds:.1f} s, and the largest {tally.bytes / 1e6:.0f} MB.")
+    (slowest, slow), (largest, large) = tally.slowest, tally.largest
+    print(f"the slowest, number {slow}, took {slowest:.1f} s, and the largest, {large}, {largest / 1e6:.0f} MB.")
     print(f"{read + refused} passed, {failed} failed")
     return 1 if failed else 0
 

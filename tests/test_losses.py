@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from impasto.losses import PIXELS, ContentLoss, Loss, StyleLoss, TotalVariationLoss
-from impasto.moments import moments
+from impasto.moments import Moments, moments
 
 LAYER = "relu1_1"
 
@@ -150,3 +150,73 @@ def test_a_flat_picture_has_no_variation_and_a_finite_gradient() -> None:
         value(TotalVariationLoss(power, 1.0), PIXELS, pixels).backward()
         assert pixels.grad is not None
         assert pixels.grad.abs().max() == 0
+
+
+VISIBLE = torch.rand(1, 1, 5, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64).round(decimals=1)
+VISIBLE[..., :2] = 0
+
+
+def half_hidden(name: str, visible: Tensor | None = VISIBLE) -> Loss:
+    target = moments(TARGET, visible)
+    return {
+        "content, relative": ContentLoss.relative(LAYER, TARGET, visible),
+        "content, mean squared": ContentLoss.mean_squared(LAYER, TARGET, visible),
+        "style, relative": StyleLoss.relative(LAYER, target, visible),
+        "style, mean squared": StyleLoss.mean_squared(LAYER, target, visible),
+    }[name]
+
+
+WITH_LAYERS = [name for name in LOSSES if "smoothness" not in name]
+
+
+@pytest.mark.parametrize("name", WITH_LAYERS)
+def test_what_stands_in_hidden_positions_changes_neither_loss_nor_gradient(name: str) -> None:
+    loss, seen = half_hidden(name), features(4, 5, 6).requires_grad_()
+    other = torch.where(VISIBLE > 0, seen.detach(), features(4, 5, 6, seed=7)).requires_grad_()
+    values = [value(loss, LAYER, given) for given in (seen, other)]
+    gradients = [torch.autograd.grad(result, given)[0] for result, given in zip(values, (seen, other), strict=True)]
+    assert torch.equal(*values)
+    assert torch.equal(*gradients)
+    assert gradients[0][(VISIBLE == 0).expand_as(seen)].abs().max() == 0
+    assert gradients[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("name", WITH_LAYERS)
+def test_the_gradient_is_right_where_some_is_hidden(name: str) -> None:
+    loss = half_hidden(name)
+    assert torch.autograd.gradcheck(lambda x: value(loss, LAYER, x), features(4, 5, 6).requires_grad_())
+
+
+@pytest.mark.parametrize("name", WITH_LAYERS)
+def test_where_all_is_visible_nothing_changes(name: str) -> None:
+    seen, everywhere = features(4, 5, 6), torch.ones(1, 1, 5, 6)
+    assert torch.equal(value(half_hidden(name, everywhere), LAYER, seen), value(half_hidden(name, None), LAYER, seen))
+
+
+@pytest.mark.parametrize("name", WITH_LAYERS)
+def test_the_visible_part_alone_gives_the_same_loss(name: str) -> None:
+    mask = torch.zeros(1, 1, 5, 6, dtype=torch.float64)
+    mask[..., :4] = 1
+    loss, seen = half_hidden(name, mask), features(4, 5, 6)
+    target, part = TARGET[..., :4], seen[..., :4]
+    alone: dict[str, Loss] = {
+        "content, relative": ContentLoss.relative(LAYER, target),
+        "content, mean squared": ContentLoss.mean_squared(LAYER, target),
+        "style, relative": StyleLoss.relative(LAYER, moments(target)),
+        "style, mean squared": StyleLoss.mean_squared(LAYER, moments(target)),
+    }
+    torch.testing.assert_close(value(loss, LAYER, seen), value(alone[name], LAYER, part))
+
+
+@given(st.integers(1, 4))
+def test_summaries_of_half_transparent_parts_add_up(cut: int) -> None:
+    style, content, seen = half_hidden("style, relative"), half_hidden("content, relative"), features(4, 5, 6)
+
+    def summaries(rows: slice) -> tuple[Moments, Tensor]:
+        visible, part = VISIBLE[:, :, rows], {LAYER: seen[:, :, rows]}
+        of_content = ContentLoss(LAYER, TARGET[:, :, rows], 1.0, visible)
+        return StyleLoss(LAYER, TARGET, 1.0, visible).summarize(part), of_content.summarize(part)
+
+    (above, upper), (below, lower) = summaries(slice(0, cut)), summaries(slice(cut, None))
+    torch.testing.assert_close(style.value(above + below), value(style, LAYER, seen))
+    torch.testing.assert_close(content.value(upper + lower), value(content, LAYER, seen))

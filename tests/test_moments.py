@@ -113,3 +113,81 @@ def test_bfloat16_moments_are_differentiable() -> None:
     assert features.grad is not None
     assert exact.grad is not None
     torch.testing.assert_close(features.grad.double(), exact.grad, rtol=0.02, atol=0.02)
+
+
+def random_mask(height: int, width: int, seed: int = 3) -> Tensor:
+    """1 x 1 x H x W of 0 and 1, the first one 1."""
+    mask = (torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed)) > 0.5).double()
+    mask[..., 0, 0] = 1
+    return mask
+
+
+@given(shapes)
+def test_hidden_positions_do_not_count(shape: tuple[int, int, int]) -> None:
+    features, mask = random_features(*shape), random_mask(*shape[1:])
+    visible = features[..., mask[0, 0] == 1][..., None]
+    assert_same(moments(features, mask), moments(visible))
+
+
+def test_what_stands_in_hidden_positions_does_not_change_a_bit() -> None:
+    features, mask = random_features(4, 3, 5), random_mask(3, 5)
+    other = torch.where(mask == 1, features, random_features(4, 3, 5, seed=1))
+    one, two = moments(features, mask), moments(other, mask)
+    assert one.count == two.count
+    assert torch.equal(one.sum, two.sum)
+    assert torch.equal(one.second, two.second)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_where_all_is_visible_nothing_changes(dtype: torch.dtype) -> None:
+    features = random_features(4, 6, 7, dtype=dtype)
+    one, other = moments(features, torch.ones(1, 1, 6, 7)), moments(features)
+    assert one.count == other.count
+    assert torch.equal(one.sum, other.sum)
+    assert torch.equal(one.second, other.second)
+
+
+@given(shapes, st.data())
+def test_two_parts_of_a_half_transparent_picture_merge_into_the_whole(
+    shape: tuple[int, int, int], data: st.DataObject
+) -> None:
+    features, visible = random_features(*shape), random_features(1, *shape[1:], seed=5).clamp(0, 1)
+    axis = data.draw(st.sampled_from([2, 3]))
+    cut = data.draw(st.integers(0, features.shape[axis]))
+    sizes = [cut, features.shape[axis] - cut]
+    parts = zip(features.split(sizes, dim=axis), visible.split(sizes, dim=axis), strict=True)
+    first, second = (moments(*part) for part in parts)
+    assert_same(first + second, moments(features, visible))
+
+
+@given(shapes)
+def test_a_position_counts_as_far_as_it_is_visible(shape: tuple[int, int, int]) -> None:
+    features, weight = random_features(*shape), random_features(1, *shape[1:], seed=5).clamp(0, 1)
+    seen = moments(features, weight)
+    assert seen.count == pytest.approx(float(weight.sum()))
+    torch.testing.assert_close(seen.sum, torch.einsum("bihw,bchw->i", features, weight))
+    torch.testing.assert_close(seen.second, torch.einsum("bihw,bjhw,bchw->ij", features, features, weight))
+
+
+def test_equal_transparency_everywhere_leaves_the_averages() -> None:
+    features = random_features(4, 3, 5)
+    seen = moments(features, torch.full((1, 1, 3, 5), 0.3, dtype=torch.float64))
+    torch.testing.assert_close(seen.gram, moments(features).gram)
+    torch.testing.assert_close(seen.mean, moments(features).mean)
+
+
+def test_the_gradient_is_right_where_some_is_hidden() -> None:
+    features = random_features(3, 2, 4).requires_grad_()
+    visible = random_mask(2, 4) * 0.7
+    assert torch.autograd.gradcheck(lambda x: (moments(x, visible).sum, moments(x, visible).second), features)
+    moments(features, visible).second.sum().backward()
+    assert features.grad is not None
+    assert features.grad[(visible == 0).expand_as(features)].abs().max() == 0
+
+
+def test_bfloat16_features_half_visible_agree_with_float64() -> None:
+    features, visible = random_features(5, 9, 7, dtype=torch.bfloat16), random_features(1, 9, 7, seed=5).clamp(0, 1)
+    exact, ours = moments(features.double(), visible), moments(features, visible.float())
+    assert (ours.second.dtype, ours.sum.dtype) == (torch.float32, torch.float32)
+    torch.testing.assert_close(ours.sum.double(), exact.sum, rtol=1e-5, atol=1e-5)
+    assert (ours.second - exact.second).norm() / exact.second.norm() < 5e-3

@@ -233,6 +233,81 @@ def test_terms_are_read_only_when_asked_for() -> None:
     assert Waiting.asked == 1
 
 
+def half_hidden(height: int, width: int) -> Tensor:
+    """An alpha that is 0 on the left, 1 on the right, and anything between."""
+    return torch.linspace(-0.5, 1.5, width, dtype=torch.float64).clamp(0, 1).expand(1, 1, height, width)
+
+
+@pytest.mark.parametrize("normalization", ["relative", "classic"])
+def test_alpha_that_hides_nothing_changes_nothing(normalization: str, extractor: Extractor, picture: Picture) -> None:
+    content, style, options = picture(16, 20, seed=1), picture(24, 18, seed=2), spec(normalization=normalization)
+    ones = {"content_alpha": torch.ones(1, 1, 16, 20), "style_alpha": torch.ones(1, 1, 24, 18)}
+    plain = style_transfer_objective(extractor, content, style, options)(picture(16, 20, seed=3))
+    ours = style_transfer_objective(extractor, content, style, options, **ones)(picture(16, 20, seed=3))
+    assert ours.terms == plain.terms
+    assert torch.equal(ours.gradient, plain.gradient)
+
+
+@pytest.mark.parametrize("octaves", [1, 2])
+@pytest.mark.parametrize("normalization", ["relative", "classic"])
+def test_the_gradient_is_right_where_some_is_hidden(
+    normalization: str, octaves: int, extractor: Extractor, picture: Picture
+) -> None:
+    size = (octaves * COARSEST_SIDE, octaves * COARSEST_SIDE + 5)
+    options = spec(normalization=normalization, octaves=octaves)
+    alphas = {"content_alpha": half_hidden(*size), "style_alpha": half_hidden(*size).flip(-1)}
+    evaluate = style_transfer_objective(extractor, picture(*size, seed=1), picture(*size, seed=2), options, **alphas)
+    assert torch.autograd.gradcheck(as_function(evaluate), picture(*size, seed=3).requires_grad_(), fast_mode=True)
+
+
+def test_a_cut_out_object_has_no_error_against_itself(extractor: Extractor, picture: Picture) -> None:
+    image, alpha = picture(32, 32, seed=1), half_hidden(32, 32)
+    evaluate = style_transfer_objective(extractor, image, image, spec(), content_alpha=alpha, style_alpha=alpha)
+    terms = evaluate(image).terms
+    assert all(share == 0 for name, share in terms.items() if name != "smoothness")
+    assert any(share > 0 for share in evaluate(picture(32, 32, seed=2)).terms.values())
+
+
+def test_pixels_that_only_hidden_positions_see_are_moved_by_smoothness_alone(
+    extractor: Extractor, picture: Picture
+) -> None:
+    alpha = torch.zeros(1, 1, 16, 160, dtype=torch.float64)
+    alpha[..., 144:] = 1
+    options = spec(content_layers="relu1_1", style_layers="relu1_1,relu2_1", tv_weight=0)
+    pair = picture(16, 160, seed=1), picture(16, 160, seed=2)
+    evaluate = style_transfer_objective(extractor, *pair, options, content_alpha=alpha)
+    gradient = evaluate(picture(16, 160, seed=3)).gradient
+    assert gradient[..., :130].abs().max() == 0
+    assert gradient[..., 144:].abs().max() > 0
+
+
+def test_what_is_hidden_in_the_style_is_no_part_of_it(extractor: Extractor, picture: Picture) -> None:
+    """Beyond what layers see across the edge, two paintings that agree where they are visible are the same style."""
+    alpha = torch.zeros(1, 1, 32, 96, dtype=torch.float64)
+    alpha[..., 64:] = 1
+    one, other = picture(32, 96, seed=2), picture(32, 96, seed=4)
+    other[..., 48:] = one[..., 48:]
+    options = spec(style_layers="relu1_1,relu2_1")
+    terms = [
+        style_transfer_objective(extractor, picture(32, 32, seed=1), style, options, style_alpha=alpha)(
+            picture(32, 32, seed=3)
+        ).terms
+        for style in (one, other)
+    ]
+    assert terms[0] == terms[1]
+
+
+def test_a_layer_that_sees_nothing_of_the_object_is_left_out(extractor: Extractor, picture: Picture) -> None:
+    alpha = torch.zeros(1, 1, 20, 20, dtype=torch.float64)
+    alpha[..., 19, 19] = 1  # beyond the last whole position of relu3_1
+    evaluate = style_transfer_objective(
+        extractor, picture(20, 20, seed=1), picture(20, 20, seed=2), spec(), content_alpha=alpha
+    )
+    evaluation = evaluate(picture(20, 20, seed=3))
+    assert set(evaluation.terms) == {"style relu1_1", "style relu2_1", "style relu3_1", "smoothness"}
+    assert bool(evaluation.gradient.isfinite().all())
+
+
 def neural_style_pt(look: Look, content: Tensor, style: Tensor, image: Tensor) -> dict[str, float]:
     """The default losses of neural-style-pt, written down from its source."""
     mse = nn.MSELoss()

@@ -352,6 +352,11 @@ def test_profile_metadata_and_settings_are_in_the_file(format: str) -> None:
     assert b"At noon" in again.xmp
 
 
+@pytest.mark.parametrize("width", range(1, 9))
+def test_the_directory_of_a_tiff_begins_at_an_even_place(width: int) -> None:
+    assert struct.unpack_from("<I", write(noise(3, width), "TIFF"), 4)[0] % 2 == 0
+
+
 @pytest.mark.parametrize("order", [b"II", b"MM"])
 def test_a_tiff_takes_over_the_byte_order_of_exif(order: bytes) -> None:
     block = described().exif

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
+import hashlib
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.errors import InputError
-from impasto.image.read import MAX_PIXELS, read_image
+from impasto.image.files import Origin
+from impasto.image.read import read_image, read_picture
 
 Array = np.ndarray
 
@@ -32,16 +32,6 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
 
 def as_bytes(tensor: Tensor) -> Array:
     return tensor[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that says how large it is, and has no pixels."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
-    parts = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def sources(array: Array, folder: Path) -> dict[str, Any]:
@@ -91,37 +81,16 @@ def test_views_of_arrays_are_read(view: Callable[[Array], Array]) -> None:
     assert np.array_equal(as_bytes(read_image(array)), array)
 
 
-UPRIGHT: dict[int, Callable[[Array], Array]] = {
-    1: lambda stored: stored,
-    2: lambda stored: stored[:, ::-1],
-    3: lambda stored: np.rot90(stored, 2),
-    4: lambda stored: stored[::-1],
-    5: lambda stored: stored.swapaxes(0, 1),
-    6: lambda stored: np.rot90(stored, -1),
-    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
-    8: lambda stored: np.rot90(stored, 1),
-}
-
-
-@pytest.mark.parametrize("orientation", UPRIGHT)
-@pytest.mark.parametrize("form", ["bytes", "pil"])
-def test_a_turned_photo_is_set_upright(orientation: int, form: str) -> None:
-    stored = colors()
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_a_pil_image_is_set_upright_loaded_or_not(format: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(Image.fromarray(stored), exif=exif)
-    source = data if form == "bytes" else Image.open(io.BytesIO(data))
-    assert np.array_equal(as_bytes(read_image(source)), UPRIGHT[orientation](stored))
-
-
-@pytest.mark.parametrize("orientation", [3, 6])
-def test_a_turned_jpeg_is_set_upright(orientation: int) -> None:
-    stored = np.repeat(np.repeat(colors(2, 3), 16, axis=0), 16, axis=1)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = encoded(Image.fromarray(stored), "JPEG", exif=exif, quality=100, subsampling=0)
-    upright = UPRIGHT[orientation](stored).astype(int)
-    assert np.abs(as_bytes(read_image(data)) - upright).max() < 16
+    data = encoded(Image.fromarray(colors()), format, exif=exif)
+    expected = {1: colors(), 3: np.rot90(colors(), 2), 6: np.rot90(colors(), -1)}[orientation]
+    image = Image.open(io.BytesIO(data))
+    assert np.array_equal(as_bytes(read_image(image)), expected)
+    assert np.array_equal(as_bytes(read_image(image)), expected)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255])
@@ -137,22 +106,22 @@ def test_gray_becomes_three_equal_channels() -> None:
     assert torch.equal(pixels[:, 0], pixels[:, 2])
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16"])
+MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "I;16", "I;16B"]
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_every_mode_of_pillow_is_read(mode: str) -> None:
     assert read_image(Image.new(mode, (7, 5))).shape == (1, 3, 5, 7)
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_pillow_keeps_the_range_when_it_widens_gray(mode: str) -> None:
-    gray = Image.new("L", (7, 5), 200)
-    torch.testing.assert_close(read_image(gray.convert(mode)), read_image(gray), atol=1e-3, rtol=0)
-
-
-def test_sixteen_bit_gray_goes_from_black_to_white() -> None:
-    values = np.array([[0, 65535, 32768, 257]], dtype=np.uint16)
-    pixels = read_image(encoded(Image.fromarray(values)))
-    expected = torch.tensor([0, 1, 32768 / 65535, 257 / 65535])
-    torch.testing.assert_close(pixels[0, 1, 0], expected)
+def test_numbers_without_an_agreed_white_are_refused(mode: str, tmp_path: Path) -> None:
+    image = Image.new("L", (7, 5), 200).convert(mode)
+    with pytest.raises(InputError, match="the given PIL image has 32 bits a channel"):
+        read_image(image)
+    image.save(tmp_path / "deep.tif")
+    with pytest.raises(InputError, match=r"'.*deep\.tif' has 32 bits a channel"):
+        read_image(tmp_path / "deep.tif")
 
 
 def test_white_shows_where_nothing_is_visible() -> None:
@@ -212,27 +181,30 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"<html><body>404</body></html>"])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(InputError, match="the given bytes"):
+    with pytest.raises(InputError, match=r"^the picture given as bytes is "):
         read_image(data)
 
 
-@pytest.mark.parametrize("format", ["GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("format", ["BMP", "ICO", "PPM", "PCX", "TGA", "EPS", "PDF"])
 def test_other_formats_are_refused(format: str) -> None:
-    with pytest.raises(InputError, match="is not a JPEG or PNG picture"):
-        read_image(encoded(Image.new("RGB", (4, 4)), format))
+    with pytest.raises(InputError, match="is not a JPEG, PNG, WebP, AVIF, TIFF, GIF or HEIC picture"):
+        read_image(encoded(Image.new("RGB", (32, 32)), format))
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF"])
 def test_a_file_cut_short_anywhere_is_refused(format: str) -> None:
-    data = encoded(Image.fromarray(colors(24, 24)), format)
+    image = Image.fromarray(colors(24, 24))
+    data = encoded(image if format != "GIF" else image.quantize(200), format)
     last = len(data) - 24  # without checksums and the mark of the end it is still whole
     for length in range(0, last, 7):
         with pytest.raises(InputError):
             read_image(data[:length])
 
 
-def test_bytes_changed_anywhere_are_refused_or_read_but_never_crash() -> None:
-    data = encoded(Image.fromarray(colors(24, 24)))
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of odd tags in TIFF
+def test_bytes_changed_anywhere_are_refused_or_read_but_never_crash(format: str) -> None:
+    data = encoded(Image.fromarray(colors(24, 24)), format)
     for position in range(8, len(data), 11):
         changed = bytearray(data)
         changed[position] ^= 0xFF
@@ -243,30 +215,79 @@ def test_bytes_changed_anywhere_are_refused_or_read_but_never_crash() -> None:
         assert bool(((pixels >= 0) & (pixels <= 1)).all())
 
 
-def test_a_picture_that_is_too_large_is_refused_from_its_header() -> None:
-    side = int(MAX_PIXELS**0.5) + 1
-    with pytest.raises(InputError, match=r"pixels.*reduce it first"):
-        read_image(png_header(side, side))
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_arrays_have_gray_rgb_or_rgb_and_alpha(channels: int, kind: Any) -> None:
+    top = 1 if kind is np.float32 else np.iinfo(kind).max
+    array = np.full((4, 5, channels), top, dtype=kind)
+    array[..., -1] = top // 5 if kind is not np.float32 else 0.2
+    picture = read_picture(array)
+    assert (picture.size, picture.depth) == ((4, 5), 16 if kind is np.uint16 else 8)
+    if channels == 4:
+        assert picture.alpha is not None
+        torch.testing.assert_close(picture.alpha, torch.full((1, 1, 4, 5), 0.2))
+    assert picture.pixels[0, :, 2, 3].tolist() == pytest.approx({1: [0.2] * 3, 3: [1, 1, 0.2], 4: [1, 1, 1]}[channels])
 
 
-@pytest.mark.parametrize("share", [0.5, 0.95])
-def test_a_picture_below_the_limit_is_not_called_too_large(share: float) -> None:
-    side = int((share * MAX_PIXELS) ** 0.5)
-    with pytest.raises(InputError, match="is damaged"):  # there are no pixels behind this header
-        read_image(png_header(side, side))
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_tensor_may_have_alpha(batch: bool) -> None:
+    tensor = torch.rand(4, 5, 6)
+    picture = read_picture(tensor[None] if batch else tensor)
+    assert picture.alpha is not None
+    assert torch.equal(picture.alpha[0, 0], tensor[3])
+    assert torch.equal(picture.pixels[0], tensor[:3])
+
+
+def test_alpha_that_hides_nothing_is_none() -> None:
+    assert read_picture(Image.new("RGBA", (4, 4), (9, 9, 9, 255))).alpha is None
+    assert read_picture(torch.ones(4, 4, 4)).alpha is None
+
+
+def test_where_it_came_from_is_known_of_files_alone(tmp_path: Path) -> None:
+    forms = sources(colors(), tmp_path)
+    digest = hashlib.sha256(forms["bytes"]).hexdigest()
+    assert read_picture(forms["path"]).origin == Origin("picture.png", len(forms["bytes"]), digest)
+    assert read_picture(forms["bytes"]).origin == Origin("-", len(forms["bytes"]), digest)
+    assert all(read_picture(forms[name]).origin is None for name in ("pil", "uint8", "tensor"))
+
+
+def test_another_size_than_announced_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders of HEIC have let it pass; a run was planned with the one, and would go on with the other."""
+    monkeypatch.setattr("impasto.image.read.upright_size", lambda image: (5, 70))
+    with pytest.raises(InputError, match=r"is damaged \(announced are 70 x 5 pixels\)"):
+        read_picture(encoded(Image.fromarray(colors())))
+
+
+def test_a_file_that_goes_away_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = sources(colors(), tmp_path)["path"]
+    monkeypatch.setattr("impasto.image.read.file_depth", lambda image: path.unlink() or 8)
+    with pytest.raises(InputError, match=r"picture\.png"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("profile", [5, "text", (1, 2), b"", b"\0" * 200, bytes(9_000_000)])
+def test_a_profile_that_is_none_costs_no_picture(profile: Any) -> None:
+    image = Image.fromarray(colors())
+    image.info["icc_profile"] = profile
+    picture = read_picture(image)
+    assert picture.profile is None
+    assert np.array_equal(as_bytes(picture.pixels), colors())
 
 
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((4, 4, 4)),
-        np.zeros((4, 4, 1)),
+        np.zeros((4, 4, 2)),
+        np.zeros((4, 4, 5)),
+        np.zeros((4, 4, 0)),
         np.zeros(4),
         np.zeros((0, 4, 3)),
         np.zeros((3, 0)),
         np.zeros((1, 4, 4, 3)),
         np.zeros((4, 4, 3), dtype=np.int64),
-        np.zeros((4, 4, 3), dtype=np.uint16),
+        np.zeros((4, 4, 3), dtype=np.int16),
+        np.zeros((4, 4, 3), dtype=complex),
+        np.zeros((4, 4, 3), dtype=object),
         np.zeros((4, 4, 3), dtype=bool),
     ],
 )
@@ -280,6 +301,8 @@ def test_an_array_of_another_shape_or_type_is_refused(array: Array) -> None:
     [
         torch.zeros(4, 4),
         torch.zeros(1, 4, 4),
+        torch.zeros(2, 4, 4),
+        torch.zeros(5, 4, 4),
         torch.zeros(2, 3, 4, 4),
         torch.zeros(3, 0, 4),
         torch.zeros(3, 4, 4).int(),

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import errno
 import io
-import os
-import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.errors import OutputError
-from impasto.image.destination import check_destination
-from impasto.image.formats import EXTENSIONS, FORMATS, format_of
+from impasto.image.deep import has_pyvips
+from impasto.image.files import picture_size
+from impasto.image.formats import EXTENSIONS, FORMATS
 from impasto.image.picture import Picture
-from impasto.image.read import read_image
-from impasto.image.write import encode, to_pil, write_picture
+from impasto.image.read import read_image, read_picture
+from impasto.image.write import encode, losses, to_pil, write_picture
+
+from .sources import P3, matrix_profile
 
 
 @pytest.fixture
@@ -76,99 +75,98 @@ def test_an_existing_file_is_replaced_only_when_asked(image: Tensor, tmp_path: P
     assert torch.equal(read_image(path), image)
 
 
-@pytest.mark.parametrize("name", ["a.bmp", "a", "a.pngg", ".png"])
-def test_an_extension_that_cannot_be_written_is_refused_with_those_that_can(name: str, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"Use one of \.png, \.jpg, \.jpeg"):
-        format_of(tmp_path / name)
+@pytest.mark.parametrize("format", ["png", "tiff", "gif"])
+def test_256_colors_survive_where_nothing_is_lost(format: str) -> None:
+    gray = torch.arange(256).view(1, 1, 16, 16).expand(1, 3, 16, 16) / 255
+    torch.testing.assert_close(read_image(encode(Picture(gray), FORMATS[format])), gray)
 
 
-def test_the_nearest_extension_is_proposed(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"Did you mean '\.jpe?g'\?"):
-        format_of(tmp_path / "a.jpge")
+def test_the_quality_decides_the_length_of_the_file(image: Tensor) -> None:
+    for name, format in FORMATS.items():
+        lengths = [len(encode(Picture(image), format, quality=quality)) for quality in (10, 60, 99)]
+        assert lengths == sorted(lengths)
+        assert (lengths[0] == lengths[2]) == (name in ("png", "tiff", "gif"))
 
 
-def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"no folder '.*nowhere'"):
-        check_destination(tmp_path / "nowhere" / "a.png")
+def test_webp_of_quality_100_loses_nothing(image: Tensor) -> None:
+    assert torch.equal(read_image(encode(Picture(image), FORMATS["webp"], quality=100)), image)
 
 
-def test_a_folder_is_refused_as_a_file(tmp_path: Path) -> None:
-    (tmp_path / "a.png").mkdir()
-    with pytest.raises(OutputError, match="is a folder"):
-        check_destination(tmp_path / "a.png", overwrite=True)
+@pytest.mark.parametrize("name", ["png", "webp", "tiff"])
+def test_who_ignores_transparency_sees_the_colors_continue(name: str) -> None:
+    """Encoders put black where nothing is visible unless told not to, and it bleeds in when the picture is reduced."""
+    picture = Picture(torch.full((1, 3, 8, 8), 0.8), torch.eye(8).view(1, 1, 8, 8))
+    with Image.open(io.BytesIO(encode(picture, FORMATS[name], quality=100))) as written:
+        assert (np.asarray(written)[..., :3] == 204).all()
 
 
-def test_a_protected_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
-    with pytest.raises(OutputError, match="Nothing may be written to the folder"):
-        check_destination(tmp_path / "a.png")
+def test_the_quality_unless_given_is_that_of_the_format(image: Tensor) -> None:
+    for format in FORMATS.values():
+        assert encode(Picture(image), format) == encode(Picture(image), format, quality=format.quality)
 
 
-def test_a_protected_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.png"
-    path.touch()
-    monkeypatch.setattr(os, "access", lambda asked, mode: Path(asked) != path)
-    with pytest.raises(OutputError, match="protected against writing"):
-        check_destination(path, overwrite=True)
+@pytest.mark.parametrize("name", ["png", "tiff"])
+def test_16_bits_are_written_without_any_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("impasto.image.write.has_pyvips", lambda: False)
+    values = torch.arange(65536).view(1, 1, 256, 256).expand(1, 3, 256, 256) / 65535
+    picture = Picture(values, depth=16)
+    assert losses(picture, FORMATS[name]) == []
+    data = encode(picture, FORMATS[name])
+    if has_pyvips():
+        again = read_picture(data)
+        assert again.depth == 16
+        assert torch.equal(again.pixels, values)
 
 
-def test_a_disk_without_room_is_refused_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
-    check_destination(tmp_path / "a.png", needed=1_000_000)
-    with pytest.raises(OutputError, match=r"1\.0 MB left.*may take 2\.0 MB"):
-        check_destination(tmp_path / "a.png", needed=2_000_000)
+@pytest.mark.parametrize("name", ["png", "tiff"])
+def test_16_bits_in_a_profile_take_the_extra_and_that_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("impasto.image.write.has_pyvips", lambda: False)
+    picture = Picture(torch.rand(1, 3, 8, 8), depth=16, profile=matrix_profile(P3))
+    assert losses(picture, FORMATS[name]) == [
+        "The photo's 16 bits a channel were reduced to 8: pip install 'impasto[large]' keeps them."
+    ]
+    again = read_picture(encode(picture, FORMATS[name]))
+    assert (again.depth, again.profile) == (8, picture.profile)
 
 
-def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
-    check_destination(tmp_path / "a.png", needed=10)
-    assert names(tmp_path) == []
+LOSSES = {
+    "png": [],
+    "jpeg": ["no transparency, so the picture was laid on white", "has 8 bits a channel, the photo 16"],
+    "webp": ["has 8 bits a channel, the photo 16"],
+    "avif": ["has 8 bits a channel, the photo 16"],
+    "tiff": [],
+    "gif": ["256 colors", "has 8 bits a channel, the photo 16"],
+}
 
 
-@pytest.mark.parametrize("broken", ["fsync", "replace"])
-def test_a_failure_while_writing_leaves_the_old_file_whole(
-    broken: str, image: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    path = tmp_path / "a.png"
-    path.write_bytes(b"precious")
-    monkeypatch.setattr(*((os, "fsync") if broken == "fsync" else (Path, "replace")), fail)
-    with pytest.raises(OutputError, match=r"a\.png' cannot be written \(No space left on device\)"):
-        write_picture(Picture(image), path, overwrite=True)
-    assert path.read_bytes() == b"precious"
-    assert names(tmp_path) == ["a.png"]
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_a_format_cannot_hold_is_said(name: str) -> None:
+    found = losses(Picture(torch.rand(1, 3, 8, 8), torch.zeros(1, 1, 8, 8), depth=16), FORMATS[name])
+    assert len(found) == len(LOSSES[name])
+    assert all(words in sentence for words, sentence in zip(LOSSES[name], found, strict=True))
+    assert losses(Picture(torch.rand(1, 3, 8, 8)), FORMATS[name]) == (found[:1] if name == "gif" else [])
 
 
-def test_a_file_that_someone_else_makes_meanwhile_is_not_replaced(
-    image: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.png"
-    monkeypatch.setattr(os, "fsync", lambda handle: path.write_bytes(b"theirs"))
-    with pytest.raises(OutputError, match="exists already"):
-        write_picture(Picture(image), path)
-    assert path.read_bytes() == b"theirs"
-    assert names(tmp_path) == ["a.png"]
+def test_gif_shows_what_is_half_visible_or_more() -> None:
+    alpha = torch.linspace(0, 1, 5).view(1, 1, 1, 5)
+    again = read_picture(encode(Picture(torch.full((1, 3, 1, 5), 0.5), alpha), FORMATS["gif"]))
+    assert again.alpha is not None
+    assert again.alpha.flatten().tolist() == [0, 0, 1, 1, 1]
 
 
-def test_a_file_system_without_hard_links_is_no_obstacle(
-    image: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*arguments: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", fail)
-    write_picture(Picture(image), tmp_path / "a.png")
-    assert torch.equal(read_image(tmp_path / "a.png"), image)
-    assert names(tmp_path) == ["a.png"]
+def test_transparency_is_laid_on_white_in_jpeg() -> None:
+    picture = Picture(torch.zeros(1, 3, 16, 16), torch.full((1, 1, 16, 16), 0.25))
+    again = read_picture(encode(picture, FORMATS["jpeg"]))
+    assert again.alpha is None
+    torch.testing.assert_close(again.pixels, torch.full((1, 3, 16, 16), 0.75), atol=0.01, rtol=0)
 
 
-def test_the_file_has_the_permissions_of_any_new_file(image: Tensor, tmp_path: Path) -> None:
-    (tmp_path / "plain").touch()
-    write_picture(Picture(image), tmp_path / "a.png")
-    assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
+def test_sides_that_a_format_does_not_have_are_refused() -> None:
+    with pytest.raises(OutputError, match=r"WEBP holds 16,383 pixels a side at most, and the picture has 16384 x 1"):
+        encode(Picture(torch.zeros(1, 3, 1, 16_384)), FORMATS["webp"])
 
 
-def test_a_name_that_is_too_long_is_refused(image: Tensor, tmp_path: Path) -> None:
-    with pytest.raises(OutputError):
-        write_picture(Picture(image), tmp_path / f"{'x' * 300}.png")
+@pytest.mark.parametrize("name", [name for name, format in FORMATS.items() if format.longest_side < 2**31 - 1])
+def test_the_longest_side_can_be_read_again(name: str) -> None:
+    side = FORMATS[name].longest_side
+    assert picture_size(encode(Picture(torch.zeros(1, 3, 16, side)), FORMATS[name])) == (16, side)

@@ -99,8 +99,8 @@ def read_deep(data: Path | bytes) -> tuple[np.ndarray, np.ndarray | None] | None
     if layout is None:
         return None
     with decoding(name_of(data)):
-        pixels = _decoded(data, layout.format)
-    if pixels is None or pixels.shape[:2] != (layout.height, layout.width):
+        pixels = _decoded(data, layout)
+    if pixels is None:
         return None
     has_alpha = pixels.shape[2] > layout.channels if layout.has_alpha is None else layout.has_alpha
     return pixels[..., : layout.channels], pixels[..., layout.channels] if has_alpha else None
@@ -130,19 +130,19 @@ def _tiff_layout(file: BinaryIO) -> _Layout | None:
     return _Layout("TIFF", tags[256][0], tags[257][0], channels, extra in ((1,), (2,)))
 
 
-def _decoded(data: Path | bytes, format: str) -> np.ndarray | None:
+def _decoded(data: Path | bytes, layout: _Layout) -> np.ndarray | None:
     """The pixels as H x W x C; only these two loaders of libvips are ever called, and alpha is divided out by them."""
     import pyvips
 
     how = {"access": "sequential", "fail_on": "error"}
     try:
         if isinstance(data, bytes):
-            load = pyvips.Image.pngload_buffer if format == "PNG" else pyvips.Image.tiffload_buffer
+            load = pyvips.Image.pngload_buffer if layout.format == "PNG" else pyvips.Image.tiffload_buffer
             image = load(data, **how)
         else:
-            load = pyvips.Image.pngload if format == "PNG" else pyvips.Image.tiffload
+            load = pyvips.Image.pngload if layout.format == "PNG" else pyvips.Image.tiffload
             image = load(os.fsencode(data), **how)
-        if image.format != "ushort":
+        if (image.format, image.width, image.height) != ("ushort", layout.width, layout.height):
             return None
         pixels = np.frombuffer(image.write_to_memory(), dtype=np.uint16)
     except pyvips.Error as error:

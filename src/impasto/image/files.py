@@ -56,7 +56,32 @@ ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 
-_opening = Lock()
+
+class _PillowsLimit:
+    """Switches Pillow's limit on pixels off, which is one for the whole process, while at least one picture is open.
+
+    The one here comes with a message that says what to do, and can be raised.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._limit: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_no_limit_of_pillow = _PillowsLimit()
 
 
 @dataclass(frozen=True)
@@ -69,12 +94,15 @@ class Origin:
 
 
 def origin_of(file: File) -> Origin:
-    """Describe ``file``; what came through a pipe has the name "-"."""
+    """Describe ``file``; what came through a pipe has the name "-".
+
+    A name that is no Unicode gets question marks where JSON could not hold it: files are found again by their bytes.
+    """
     if isinstance(file, bytes):
         return Origin("-", len(file), hashlib.sha256(file).hexdigest())
     with file.open("rb") as opened_file:
         digest = hashlib.file_digest(opened_file, "sha256").hexdigest()
-        return Origin(file.name, opened_file.tell(), digest)
+        return Origin(os.fsencode(file.name).decode(errors="replace"), opened_file.tell(), digest)
 
 
 def expanded(text: str) -> Path:
@@ -82,11 +110,18 @@ def expanded(text: str) -> Path:
 
     Raises InputError if there is no such person, or if ``text`` is the address of something on the network.
     """
-    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
-        raise InputError(f"'{text}' is an address, and pictures are read from files: download it and give its path.")
+    if re.match(r"[a-z][a-z0-9+.-]+://|data:\w+/", text, re.IGNORECASE):  # the drives of Windows have one letter
+        shown = text if len(text) <= 80 else f"{text[:77]}..."
+        raise InputError(
+            f"'{shown}' is an address on the network, and only files are read and written: download what is there, or"
+            " give a path."
+        )
+    path = Path(text)
     try:
-        return Path(text).expanduser()
+        return path.expanduser()
     except RuntimeError:
+        if path.exists():
+            return path
         raise InputError(f"'{text}' names a home folder that is not there: check the path.") from None
 
 
@@ -158,12 +193,13 @@ def opened(file: File, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]
     if isinstance(file, Path):
         check_path(file)
     name = name_of(file)
-    with decoding(name):
-        length = file.stat().st_size if isinstance(file, Path) else len(file)
-        image = _open(file)
-    with image:
-        _check_pixels(image, name, length, max_pixels)
-        yield image
+    with _no_limit_of_pillow:
+        with decoding(name):
+            length = file.stat().st_size if isinstance(file, Path) else len(file)
+            image = _open(file)
+        with image:
+            _check_pixels(image, name, length, max_pixels)
+            yield image
 
 
 @contextmanager
@@ -185,14 +221,7 @@ def decoding(name: str) -> Iterator[None]:
 
 def _open(file: File) -> Image.Image:
     formats = (*READABLE, "HEIF") if _is_heic(file) else READABLE
-    source = file if isinstance(file, Path) else io.BytesIO(file)
-    with _opening:
-        # Pillow's limit is one for the whole process; the one here comes with a message that says what to do.
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(source, formats=formats)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    return Image.open(file if isinstance(file, Path) else io.BytesIO(file), formats=formats)
 
 
 def _is_heic(file: File) -> bool:

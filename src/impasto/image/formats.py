@@ -7,14 +7,15 @@ from pathlib import Path
 
 from impasto.errors import OptionError, OutputError, did_you_mean
 
-__all__ = ["EXTENSIONS", "FORMATS", "READABLE", "Format", "format_of", "named_format"]
+__all__ = ["EXTENSIONS", "FORMATS", "READABLE", "Format", "check_sides", "format_of", "named_format"]
 
 
 @dataclass(frozen=True)
 class Format:
     """One that can be written; ``name`` is Pillow's.
 
-    ``quality`` is what --quality is when it is not given, None where the format loses nothing or has no such number.
+    ``quality`` is what --quality is when it is not given, None where the format loses nothing or has no such number;
+    ``longest_side`` is in pixels.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Format:
     keeps_alpha: bool = True
     keeps_profile: bool = True
     keeps_16_bits: bool = False
+    longest_side: int = 2**31 - 1
 
     @property
     def key(self) -> str:
@@ -33,11 +35,12 @@ class Format:
 FORMATS: dict[str, Format] = {
     "png": Format("PNG", (".png",), keeps_16_bits=True),
     # At 95 the file's loss would be 2 % above that of the picture: Gram matrices see the noise of compression.
-    "jpeg": Format("JPEG", (".jpg", ".jpeg"), quality=98, keeps_alpha=False),
-    "webp": Format("WEBP", (".webp",), quality=95),
-    "avif": Format("AVIF", (".avif",), quality=90),
+    "jpeg": Format("JPEG", (".jpg", ".jpeg"), quality=98, keeps_alpha=False, longest_side=65_500),
+    "webp": Format("WEBP", (".webp",), quality=95, longest_side=16_383),
+    # AVIF may be larger, but most readers refuse what is.
+    "avif": Format("AVIF", (".avif",), quality=90, longest_side=32_768),
     "tiff": Format("TIFF", (".tif", ".tiff"), keeps_16_bits=True),
-    "gif": Format("GIF", (".gif",), keeps_profile=False),
+    "gif": Format("GIF", (".gif",), keeps_profile=False, longest_side=65_535),
 }
 
 EXTENSIONS: dict[str, str] = {extension: name for name, format in FORMATS.items() for extension in format.extensions}
@@ -63,3 +66,13 @@ def format_of(path: Path) -> Format:
     is_heic = extension in (".heic", ".heif")
     hint = " HEIC can be read, but not written." if is_heic else did_you_mean(extension, EXTENSIONS)
     raise OutputError(f"'{path}' has {found}.{hint} Use one of {', '.join(EXTENSIONS)}, or give --format.")
+
+
+def check_sides(format: Format, size: tuple[int, int]) -> None:
+    """Raise OutputError if a picture of (height, width) ``size`` is too large for ``format``."""
+    height, width = size
+    if max(size) > format.longest_side:
+        raise OutputError(
+            f"{format.name} holds {format.longest_side:,} pixels a side at most, and the picture has {width} x"
+            f" {height}: use PNG or TIFF, or a smaller --size."
+        )

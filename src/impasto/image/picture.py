@@ -16,7 +16,7 @@ from impasto.image.resize import crop_to_aspect, resize
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Picture", "fill_hidden"]
+__all__ = ["Picture", "fill_hidden", "fill_hidden_"]
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,20 @@ def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
     pixel takes the average around it that alpha weights, at the finest of ever coarser sizes that sees something (the
     pull-push of Gortler et al., "The Lumigraph", 1996). Where nothing at all is visible, it is white.
     """
+    return fill_hidden_(pixels.clone(), alpha)
+
+
+def fill_hidden_(pixels: Tensor, alpha: Tensor) -> Tensor:
+    """The same in place, for the largest pictures, which barely fit into memory."""
     seen = alpha > 0
     if not bool(seen.any()):
-        return torch.ones_like(pixels)
-    weight = seen.to(pixels.dtype)
-    # Channel by channel, because the largest pictures barely fit into memory.
-    halves = torch.cat([_halved(pixels[:, channel : channel + 1] * weight) for channel in range(3)], dim=1)
-    coarse, filled = _pulled(halves, _halved(weight)), torch.empty_like(pixels)
+        return pixels.fill_(1)
+    halves = torch.cat([_halved(pixels[:, channel : channel + 1] * seen) for channel in range(3)], dim=1)
+    coarse = _pulled(halves, _halved(seen.to(pixels.dtype)))
     for channel in range(3):
-        around = _enlarged(coarse[:, channel : channel + 1], pixels)
-        filled[:, channel : channel + 1] = torch.where(seen, pixels[:, channel : channel + 1], around)
-    return filled
+        around = _enlarged(coarse[:, channel : channel + 1], pixels).clamp_(0, 1)  # of averages, to a rounding error
+        pixels[:, channel : channel + 1] = torch.where(seen, pixels[:, channel : channel + 1], around)
+    return pixels
 
 
 def _pulled(colors: Tensor, weight: Tensor) -> Tensor:

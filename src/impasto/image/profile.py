@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image, ImageCms
 
 __all__ = [
-    "from_lab",
     "from_srgb",
     "is_srgb",
     "restorable",
@@ -53,12 +52,6 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     return image if is_srgb(profile) else _converted(image, source, _srgb())
 
 
-def from_lab(image: Image.Image) -> Image.Image:
-    """Convert a picture of mode LAB, which is CIE Lab and needs no profile, to sRGB, mode RGB."""
-    converted = _converted(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")), _srgb())
-    return Image.new("RGB", image.size) if converted is None else converted
-
-
 def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Convert an 8-bit picture of mode RGB from sRGB to a profile that is ``restorable``."""
     target = _opened(profile)
@@ -78,9 +71,11 @@ def transform_16_bits(color: np.ndarray, source: bytes, target: bytes) -> np.nda
     image = pyvips.Image.new_from_array(np.ascontiguousarray(color))
     image = image.copy(interpretation="rgb16" if color.shape[2] == 3 else "grey16")
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", source)
+    how = {"intent": "relative", "black_point_compensation": True}
     try:
         with _profile_file(target) as path:
-            moved = image.icc_transform(path, embedded=True, depth=16, intent="relative", black_point_compensation=True)
+            # In one step, Little CMS would take 16 bits from a coarse table: off by 5 % at the border of the gamut.
+            moved = image.icc_import(embedded=True, pcs="lab", **how).icc_export(output_profile=path, depth=16, **how)
             return np.asarray(moved.numpy(), dtype=np.uint16)
     except pyvips.Error:
         return None

@@ -10,19 +10,33 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from impasto.errors import InputError
 from impasto.image.deep import file_depth, has_pyvips, read_deep
-from impasto.image.files import MAX_PIXELS, File, decoding, expanded, name_of, opened, orientation, origin_of
+from impasto.image.files import (
+    MAX_PIXELS,
+    File,
+    decoding,
+    expanded,
+    name_of,
+    opened,
+    orientation,
+    origin_of,
+    upright_size,
+)
 from impasto.image.metadata import read_metadata
 from impasto.image.modes import flattened, upright
-from impasto.image.picture import Picture, fill_hidden
+from impasto.image.picture import Picture, fill_hidden_
 from impasto.image.profile import is_srgb, restorable, srgb_profile, to_srgb, transform_16_bits
 
 __all__ = ["MAX_PIXELS", "ImageLike", "read_image", "read_picture"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor"
+
+PLANES, APART = 284, 2
+"""The tag of TIFF that says whether channels are side by side, and its value where they are not."""
 
 KEEP_16_BITS = "keeping them takes an extra: pip install 'impasto[large]'"
 PROFILE_DOES_NOT_FIT = "The color profile in {} does not fit it, and was left out: colors may be off."
@@ -46,6 +60,14 @@ def read_picture(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises InputError, naming the source, if it is missing, not of a known format, damaged or of more than
     ``max_pixels``, and MissingExtraError if it is HEIC and the extra for that is not installed.
     """
+    picture = _read(source, max_pixels)
+    if picture.alpha is not None:
+        fill_hidden_(picture.pixels, picture.alpha)
+    return picture
+
+
+def _read(source: ImageLike, max_pixels: int) -> Picture:
+    """The picture with the colors that stand under its transparency."""
     if isinstance(source, Tensor):
         return _from_tensor(source)
     if isinstance(source, np.ndarray):
@@ -62,9 +84,11 @@ def read_picture(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
 def _from_file(file: File, max_pixels: int) -> Picture:
     with opened(file, max_pixels=max_pixels) as image, decoding(name_of(file)):
-        depth = file_depth(image)
+        depth, size = file_depth(image), upright_size(image)
         deep = _from_deep(file, image) if depth == 16 and image.format in ("PNG", "TIFF") and has_pyvips() else None
         picture = deep or _from_pil(image, name_of(file), depth)
+        if picture.size != size:
+            raise ValueError(f"announced are {size[1]} x {size[0]} pixels")
         return replace(picture, origin=origin_of(file))
 
 
@@ -73,21 +97,21 @@ def _from_deep(file: File, image: Image.Image) -> Picture | None:
     found = read_deep(file)
     if found is None:
         return None
-    (color, alpha), profile, remarks = found, _profile_of(image), []
+    (color, alpha), profile, remarks = found, _profile_of(image), _remarks_on_frames(image, name_of(file))
     if profile and not is_srgb(profile):
         converted = transform_16_bits(color, profile, srgb_profile())
         if converted is None:
-            remarks, profile = [PROFILE_DOES_NOT_FIT.format(name_of(file))], None
+            remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name_of(file))], None
         color = color if converted is None else converted
     picture = _assembled(color, alpha, orientation(image))
     return replace(picture, profile=_kept(profile), metadata=read_metadata(image), remarks=tuple(remarks))
 
 
 def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
-    remarks = [f"{name} has several frames, and the first one was read."] if _has_frames(image) else []
-    profile, metadata = _profile_of(image), read_metadata(image)
+    remarks, profile, metadata = _remarks_on_frames(image, name), _profile_of(image), read_metadata(image)
+    _check_layout(image, name, depth)
     image.load()
-    flat, alpha = flattened(image, name)
+    flat, alpha = flattened(image, name, depth)
     converted = _in_srgb(flat, profile, depth) if profile else None
     if profile and converted is None:
         remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name)], None
@@ -98,9 +122,18 @@ def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
     return replace(picture, profile=_kept(profile), metadata=metadata, remarks=tuple(remarks))
 
 
-def _has_frames(image: Image.Image) -> bool:
-    """Whether it is an animation, or a TIFF of several pages; the second picture in a phone's MPO is a copy."""
-    return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+def _check_layout(image: Image.Image, name: str, depth: int) -> None:
+    """Refuse what Pillow reads as noise."""
+    planes = image.tag_v2.get(PLANES) if isinstance(image, TiffImageFile) else None
+    if depth > 8 and planes == APART and not image.mode.startswith("I;16"):
+        how = "" if has_pyvips() else ", or install what reads it: pip install 'impasto[large]'"
+        raise InputError(f"{name} is a TIFF of {depth} bits with each channel apart: save it with them together{how}.")
+
+
+def _remarks_on_frames(image: Image.Image, name: str) -> list[str]:
+    """On animations and TIFF of several pages; the second picture in a phone's MPO is a copy."""
+    has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
+    return [f"{name} has several frames, and the first one was read."] if has_frames else []
 
 
 def _profile_of(image: Image.Image) -> bytes | None:
@@ -130,7 +163,7 @@ def _in_srgb(flat: Image.Image, profile: bytes, depth: int) -> np.ndarray | None
 def _numbers(flat: Image.Image, depth: int) -> np.ndarray:
     """The numbers of a picture without a profile, H x W (x 3), uint8 or uint16."""
     if not flat.mode.startswith("I;16"):
-        return np.asarray(flat.convert("RGB"))
+        return np.asarray(flat if flat.mode == "L" else flat.convert("RGB"))
     gray = np.asarray(flat)
     # White is 65535; Pillow leaves the numbers of a TIFF of 12 bits as they are.
     return (gray * (65535 / (2**depth - 1))).round().astype(np.uint16) if 8 < depth < 16 else gray
@@ -154,7 +187,7 @@ def _plane(numbers: np.ndarray) -> Tensor:
 def _with_alpha(pixels: Tensor, alpha: Tensor | None, depth: int = 8) -> Picture:
     if alpha is None or bool((alpha == 1).all()):
         return Picture(pixels, depth=depth)
-    return Picture(fill_hidden(pixels, alpha), alpha, depth)
+    return Picture(pixels, alpha, depth)
 
 
 def _from_array(array: np.ndarray) -> Picture:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from impasto.image.deep import encode_deep, has_pyvips
 from impasto.image.destination import check_destination, write_bytes
-from impasto.image.formats import Format, format_of
+from impasto.image.formats import Format, check_sides, format_of
 from impasto.image.metadata import save_arguments
 from impasto.image.picture import Picture
 from impasto.image.profile import from_srgb, is_srgb, srgb_profile, transform_16_bits
@@ -29,28 +29,26 @@ def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
 
     Values are rounded to the nearest.
     """
-    picture = Image.fromarray(_rounded(image, np.uint8))
-    if alpha is not None:
-        picture.putalpha(Image.fromarray(_rounded(alpha, np.uint8)[..., 0]))
-    return picture
+    return _layered(_rounded(image, np.uint8), alpha)
 
 
 def encode(picture: Picture, format: Format, *, quality: int | None = None, settings: str | None = None) -> bytes:
     """Return the bytes of a file: ``settings`` is the JSON text put into it, ``quality`` from 1 to 100.
 
     Transparency is laid on white where the format has none, and 16 bits are reduced to 8 where it, or this
-    installation, cannot hold them; ``losses`` says so.
+    installation, cannot hold them; ``losses`` says so. Raises OutputError for sides that the format does not have.
     """
+    check_sides(format, picture.size)
     if picture.alpha is not None and not format.keeps_alpha:
         picture = replace(picture, pixels=picture.on_white(), alpha=None)
     is_deep = format.keeps_16_bits and picture.depth == 16 and _can_be_deep(picture)
     if is_deep or format.name == "TIFF":
         return _encode_deep(picture, format, settings, np.uint16 if is_deep else np.uint8)
-    image = Image.fromarray(_in_profile(picture if format.keeps_profile else replace(picture, profile=None), np.uint8))
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(_rounded(picture.alpha, np.uint8)[..., 0]))
     arguments = save_arguments(format.name, picture.metadata, settings)
-    if format.keeps_profile:
+    if format.name == "GIF":
+        image = _indexed(picture)
+    else:
+        image = _layered(_in_profile(picture, np.uint8), picture.alpha)
         arguments["icc_profile"] = picture.profile or srgb_profile()
     buffer = io.BytesIO()
     image.save(buffer, format.name, **arguments, **_how_well(format, quality))
@@ -60,6 +58,8 @@ def encode(picture: Picture, format: Format, *, quality: int | None = None, sett
 def losses(picture: Picture, format: Format) -> list[str]:
     """What of ``picture`` a file of ``format`` written here cannot hold, a sentence each."""
     found = []
+    if format.name == "GIF":
+        found.append("GIF has 256 colors, and no half transparent ones: PNG, WebP and TIFF keep them all.")
     if picture.alpha is not None and not format.keeps_alpha:
         found.append(f"{format.name} has no transparency, so the picture was laid on white: PNG, WebP or TIFF keep it.")
     if picture.depth == 16 and not format.keeps_16_bits:
@@ -102,6 +102,22 @@ def _encode_deep(picture: Picture, format: Format, settings: str | None, kind: D
         metadata=picture.metadata,
         settings=settings,
     )
+
+
+def _layered(color: np.ndarray, alpha: Tensor | None) -> Image.Image:
+    image = Image.fromarray(color)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(_rounded(alpha, np.uint8)[..., 0]))
+    return image
+
+
+def _indexed(picture: Picture) -> Image.Image:
+    """The picture in 256 colors, the last of them for what is less than half visible."""
+    image = Image.fromarray(_rounded(picture.pixels, np.uint8)).quantize(256 if picture.alpha is None else 255)
+    if picture.alpha is not None:
+        image.paste(255, mask=Image.fromarray(picture.alpha[0, 0].cpu().numpy() < 0.5))
+        image.info["transparency"] = 255
+    return image
 
 
 def _in_profile(picture: Picture, kind: Depth) -> np.ndarray:
