@@ -17,10 +17,10 @@ import torch
 
 from impasto.objective import Evaluate, bounded
 from impasto.optimize import optimize
+from impasto.prepare import prepare
 from impasto.presets import resolve_spec
 from impasto.solvers import LBFGS
 from impasto.spec import RunOptions
-from impasto.prepare import prepare
 
 AT = (50, 100, 200)
 

@@ -237,9 +237,9 @@ def stdin(monkeypatch):
 
 BAD_STREAMS = {
     "nothing": (b"", "Nothing came from standard input: check the program before the |."),
-    "text": (b"curl: (6) Could not resolve host", f"the picture given as bytes {KNOWN}"),
-    "header": (b"\x89PNG\r\n\x1a\n", f"the picture given as bytes {KNOWN}"),
-    "truncated": (None, "the picture given as bytes is damaged ("),
+    "text": (b"curl: (6) Could not resolve host", f"the picture that was given {KNOWN}"),
+    "header": (b"\x89PNG\r\n\x1a\n", f"the picture that was given {KNOWN}"),
+    "truncated": (None, "the picture that was given is damaged ("),
 }
 
 

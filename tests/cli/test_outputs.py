@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +55,37 @@ def test_quality_decides_the_length(extension, stylize, folder):
     for quality in (10, 99):
         assert stylize("-o", f"{quality}.{extension}", "--quality", str(quality), "--no-metadata").code == 0
     assert Path(f"99.{extension}").stat().st_size > 1.2 * Path(f"10.{extension}").stat().st_size
+
+
+@pytest.mark.parametrize("extension", ["png", "tiff", "gif"])
+def test_a_quality_that_changes_nothing_is_said(extension, stylize, folder):
+    outcome = stylize("-o", f"out.{extension}", "--quality", "50")
+    assert outcome.code == 0
+    assert "--quality changes nothing in" in outcome.err
+
+
+def test_a_picture_too_large_for_its_format_is_refused_beforehand(stylize, folder):
+    outcome = stylize("--size", "20000x16", "-o", "out.webp")
+    assert outcome.code == 2
+    assert "16,383 pixels a side" in outcome.err
+
+
+def test_what_a_link_points_to_is_written(stylize, folder):
+    Path("real.png").write_bytes(b"old")
+    Path("link.png").symlink_to("real.png")
+    assert stylize("-o", "link.png", "-y").code == 0
+    assert Path("link.png").is_symlink()
+    assert written("real.png") == ("PNG", (32, 24))
+
+
+def test_a_name_that_is_no_unicode_is_printed_as_it_is(folder):
+    name = b"out\xff.png"
+    words = ["stylize", "photo.jpg", "painting.png", "-o", os.fsdecode(name), *SHORT]
+    stream = Stream()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        assert run(words) == 0
+    assert stream.bytes.getvalue() == name + b"\n"
 
 
 def test_webp_of_quality_100_loses_nothing(stylize, folder):

@@ -95,7 +95,7 @@ def test_a_file_is_described_by_its_name_and_bytes(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"abc").hexdigest()
     assert origin_of(tmp_path / "grün.jpg") == Origin("grün.jpg", 3, digest)
     assert origin_of(b"abc") == Origin("-", 3, digest)
-    assert (name_of(tmp_path), name_of(b"abc")) == (f"'{tmp_path}'", "the picture given as bytes")
+    assert (name_of(tmp_path), name_of(b"abc")) == (f"'{tmp_path}'", "the picture that was given")
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are Unicode there")

@@ -181,7 +181,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"<html><body>404</body></html>"])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(InputError, match=r"^the picture given as bytes is "):
+    with pytest.raises(InputError, match=r"^the picture that was given is "):
         read_image(data)
 
 

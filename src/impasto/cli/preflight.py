@@ -13,7 +13,7 @@ from impasto.cli.options import Options
 from impasto.errors import InputError, OptionError, OutputError, did_you_mean
 from impasto.image.destination import check_destination, new_file_beside
 from impasto.image.files import File, expanded, picture_size
-from impasto.image.formats import EXTENSIONS, named_format
+from impasto.image.formats import EXTENSIONS, check_sides, named_format
 from impasto.networks import NETWORKS, VGG19, get_network
 from impasto.pyramid import Level, plan_pyramid
 from impasto.spec import STARTS, StyleSpec, output_size
@@ -118,6 +118,7 @@ def _existing(files: Sequence[Path]) -> list[Path]:
 def check_outputs(job: Job, levels: Sequence[Level]) -> None:
     """Raise OptionError or OutputError unless all that the run is to write can be written."""
     _check_animation(job)
+    check_sides(job.format, levels[-1].size)
     if job.output == STDOUT:
         _check_stream(job)
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +32,14 @@ __all__ = [
     "SilentProgress",
     "choose_progress",
 ]
+
+
+def _print_path(path: str) -> None:
+    """Print the path of the finished picture on stdout, also if its name is no Unicode."""
+    try:
+        typer.echo(path)
+    except UnicodeEncodeError:
+        typer.echo(os.fsencode(path))
 
 
 class Progress(Protocol):
@@ -75,7 +84,7 @@ class LineProgress:
         typer.echo(printable(text), err=True)
 
     def saved(self, path: str, loss: float) -> None:
-        typer.echo(path)
+        _print_path(path)
 
 
 class JsonProgress:
@@ -97,7 +106,7 @@ class JsonProgress:
 
     def saved(self, path: str, loss: float) -> None:
         self._write(saved=path, loss=loss)
-        typer.echo(path)
+        _print_path(path)
 
     def _write(self, **values: Any) -> None:
         typer.echo(json.dumps(_finite(values)), err=True)
@@ -156,7 +165,7 @@ class BarProgress:
         self._console.print(printable(text), markup=False)
 
     def saved(self, path: str, loss: float) -> None:
-        typer.echo(path)
+        _print_path(path)
 
 
 class DetachableProgress:

@@ -99,7 +99,7 @@ def _prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transf
     inputs, options = job.inputs, job.options
     spec = _with_network(options, progress, values)
     transfer = prepare(inputs.content, inputs.style, spec, options.run, start=inputs.start, schedule=job.schedule)
-    for remark in (*transfer.remarks, *losses(transfer.photo, job.format)):
+    for remark in (*transfer.remarks, *losses(transfer.photo, job.format), *_of_no_use(job)):
         progress.say(remark)
     if job.made_as:
         for difference in transfer.record.differences(job.made_as):
@@ -107,6 +107,11 @@ def _prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transf
         transfer = replace(transfer, record=transfer.record.named_as(job.made_as))
     _log(transfer)
     return transfer
+
+
+def _of_no_use(job: Job) -> Iterator[str]:
+    if job.options.output.quality is not None and job.format.quality is None:
+        yield f"--quality changes nothing in {job.format.name}, which has no such choice."
 
 
 def _with_network(options: Options, progress: Progress, values: Mapping[str, Any]) -> StyleSpec:

@@ -63,6 +63,7 @@ def new_file_beside(path: Path) -> Path:
 
 def write_bytes(data: bytes, path: Path, *, overwrite: bool) -> None:
     """Write to a temporary file in the same folder, flush it to the disk, and rename it to ``path``."""
+    path = path.resolve() if path.is_symlink() else path  # what it points to is written, as other programs do
     temporary = None
     try:
         temporary = new_file_beside(path)

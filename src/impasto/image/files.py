@@ -127,7 +127,7 @@ def expanded(text: str) -> Path:
 
 def name_of(file: File) -> str:
     """What messages call ``file``."""
-    return f"'{file}'" if isinstance(file, Path) else "the picture given as bytes"
+    return f"'{file}'" if isinstance(file, Path) else "the picture that was given"
 
 
 def check_path(path: Path) -> None:
