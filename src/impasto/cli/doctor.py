@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
@@ -80,13 +79,13 @@ def _extras() -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     import torch
 
-    from impasto.device import has_native_bf16, resolve_machine
+    from impasto.device import has_native_bf16, processor_name, resolve_machine
     from impasto.spec import RunOptions
 
     device = resolve_machine(RunOptions()).device
     names = [f"cuda ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
     names += ["mps"] if torch.backends.mps.is_available() else []
-    yield Finding("CPU", _cpu_name())
+    yield Finding("CPU", processor_name())
     yield Finding("devices", ", ".join([*names, "cpu"]) + f"; auto takes {device.type}")
     native = has_native_bf16(device)
     yield Finding("native bf16", f"{'yes' if native else 'no'} ({device.type})" + ("" if native else "; fp32 is used"))
@@ -104,16 +103,6 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    """The name that the processor gives itself, where the system tells."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or "unknown"
 
 
 def _memory() -> Iterator[Finding]:
