@@ -118,6 +118,7 @@ def with_settings(path: Path, text: str) -> Path:
         {"levels": [{"size": [5, 5], "style_size": [5, 5], "iterations": 10**9}]},
         {"inputs": {"content": {"name": "a", "bytes": 1, "sha256": "../../x"}}},
         {"size": [10**9, 10**9]},
+        {"levels": [{"size": [1, 1], "style_size": [16, 16], "iterations": 1}]},
         {"run": {"device": "tpu", "precision": "fp32", "threads": 1}},
         {"style": {"strength": 7}},
         {"style": {"of_a_later_version": 7}},
@@ -129,6 +130,14 @@ def test_damaged_settings_are_refused_by_name(change: dict[str, Any], record: Re
     path = with_settings(tmp_path / "a.png", json.dumps(content))
     with pytest.raises(InputError, match=rf"cannot be used: {next(iter(change))}"):
         read_record(path)
+
+
+@pytest.mark.parametrize("level", [{"size": [4000, 16]}, {"style_size": [65500, 65500]}])
+def test_levels_that_no_run_has_are_refused(level: dict[str, Any], record: Record, tmp_path: Path) -> None:
+    content = json.loads(record.to_json())
+    content["levels"][0] |= level
+    with pytest.raises(InputError, match="is larger than"):
+        read_record(with_settings(tmp_path / "a.png", json.dumps(content)))
 
 
 @given(text=st.text(max_size=200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import torch
 from impasto.errors import OptionError
 from impasto.spec import RunOptions
 
-__all__ = ["Machine", "has_native_bf16", "processor_name", "resolve_machine", "using_threads"]
+__all__ = ["Machine", "has_native_bf16", "processor_name", "resolve_machine", "usable_cores", "using_threads"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ def has_native_bf16(device: torch.device) -> bool:
         looks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
         return any(getattr(torch.cpu, look, lambda: False)() for look in looks)
     return False
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def processor_name() -> str:

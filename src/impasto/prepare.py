@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,6 +63,9 @@ def prepare(
     machine = resolve_machine(options, exact=spec.normalization == "classic")
     check_memory(schedule.size, spec, machine)
     cropped = photo.cropped_to_aspect(schedule.size)
+    shown = cropped.resized(schedule.size)
+    if spec.color != "style":  # colors are changed at the sizes that count, not at those of a camera
+        cropped, painting = shown, painting.resized(schedule.levels[-1].style_size)
     seen, model = _colored(cropped, painting, spec)
     weights = load_weights(
         network,
@@ -71,7 +75,7 @@ def prepare(
     resolved = _resolved(spec, network, pictures)
     origins = {role: picture.origin for role, picture in pictures.items() if picture.origin}
     return Transfer(
-        photo=cropped,
+        photo=shown,
         content=seen,
         style=replace(painting, pixels=model),
         init=_starting_picture(seen, model, pictures.get("init"), schedule.size, spec),
@@ -98,10 +102,10 @@ def _network(spec: StyleSpec, options: RunOptions) -> Network:
 
 def _read(content: ImageLike, style: ImageLike, start: ImageLike | None, options: RunOptions) -> dict[str, Picture]:
     pictures = {}
-    for role, source in {"content": content, "style": style, "init": start}.items():
-        if source is not None:
-            pictures[role] = read_picture(source, max_pixels=options.max_pixels)
-            _check_visible(role, pictures[role])
+    sources: dict[str, Any] = {"content": content, "style": style, **({} if start is None else {"init": start})}
+    for role, source in sources.items():
+        pictures[role] = read_picture(source, max_pixels=options.max_pixels)
+        _check_visible(role, pictures[role])
     return pictures
 
 

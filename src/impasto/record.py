@@ -5,17 +5,18 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from importlib import metadata
 from itertools import groupby
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from impasto.errors import InputError
 from impasto.image.files import File, Origin, name_of, opened, origin_of
 from impasto.image.metadata import read_settings
 from impasto.pyramid import Level
-from impasto.spec import StyleSpec
+from impasto.spec import MAX_SIDE, MIN_SIDE, StyleSpec
 from impasto.version import __version__
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Computed", "Input", "Record", "RecordedLevel", "Written", "environment", "new_record", "read_record"]
 
-Side = Annotated[int, Field(ge=1, le=65_500)]
+Side = Annotated[int, Field(ge=MIN_SIDE, le=10 * MAX_SIDE)]
 Sides = tuple[Side, Side]
 
 
@@ -95,6 +96,16 @@ class Record(_Part):
     environment: dict[str, str]
     loss: float | None = None
 
+    @model_validator(mode="after")
+    def _check_levels(self) -> Record:
+        """What a run makes: no level is larger than the picture, no painting than ten times that (``style_scale``)."""
+        for level in self.levels:
+            if level.size[0] > self.size[0] or level.size[1] > self.size[1]:
+                raise ValueError("a level is larger than the picture")
+            if max(level.style_size) > 10 * max(self.size) + 10:
+                raise ValueError("a painting is larger than it can be")
+        return self
+
     def planned(self, levels: Sequence[Level]) -> Record:
         """The record of a run with other evaluations at each size."""
         return self.model_copy(update={"levels": _recorded(levels)})
@@ -165,21 +176,37 @@ def read_record(file: File) -> Record:
         ) from None
 
 
-def environment() -> dict[str, str]:
-    """The versions and the processor, on which the last bits of a result depend."""
+def environment(device: str = "cpu") -> dict[str, str]:
+    """The versions and the machine, on which the last bits of a result depend; "none" for extras that are not here."""
     import numpy as np
     import PIL
     import torch
+    from PIL import features
 
     from impasto.device import processor_name
 
+    codecs = {
+        name: features.version(name) for name in ("libjpeg_turbo", "zlib", "webp", "avif", "libtiff", "littlecms2")
+    }
+    gpu = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "pillow": PIL.__version__,
+        "codecs": ", ".join(f"{name} {version}" for name, version in codecs.items()),
+        **{name: _installed(name) for name in ("pyvips", "pyvips-binary", "pillow-heif")},
+        "system": f"{platform.system()} {platform.machine()}",
         "cpu": processor_name(),
+        **gpu,
     }
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def new_record(
@@ -204,7 +231,7 @@ def new_record(
             threads=machine.threads or torch.get_num_threads(),
         ),
         weights=weights,
-        environment=environment(),
+        environment=environment(machine.device.type),
     )
 
 

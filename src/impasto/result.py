@@ -22,7 +22,8 @@ from impasto.image.write import encode, to_pil
 from impasto.optimize import Step
 from impasto.record import Record
 from impasto.solvers import NOT_FINITE
-from impasto.spec import StyleSpec
+from impasto.spec import OutputOptions, StyleSpec
+from impasto.validation import build
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,7 +106,8 @@ class Result:
         return target
 
     def encode(self, format: Format, *, quality: int | None = None, metadata: bool = True) -> bytes:
-        """The bytes of the file that ``save`` writes."""
+        """The bytes of the file that ``save`` writes; raise OptionError for a quality that is not from 1 to 100."""
+        build(OutputOptions, {"quality": quality})
         if not metadata:
             return encode(replace(self.picture, metadata=Metadata()), format, quality=quality)
         settings = self.record.written_as(format.key, quality).to_json() if self.record else None

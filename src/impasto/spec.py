@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from impasto.duration import parse_seconds
 from impasto.errors import OptionError
 
-__all__ = ["COARSEST_SIDE", "MIN_SIDE", "STARTS", "OutputOptions", "RunOptions", "StyleSpec", "output_size"]
+__all__ = ["COARSEST_SIDE", "MAX_SIDE", "MIN_SIDE", "STARTS", "OutputOptions", "RunOptions", "StyleSpec", "output_size"]
 
 MIN_SIDE = 16
 """The shortest side a picture can have, in pixels: one position of relu5_1."""
@@ -30,6 +31,8 @@ STARTS = ("content", "style", "noise")
 FormatName = Literal["png", "jpeg", "webp", "avif", "tiff", "gif"]
 
 MAX_SIDE = 65_500
+"""The longest side that can be asked for, in pixels."""
+
 MAX_SEED = 2**63 - 1
 
 
@@ -76,12 +79,18 @@ def parse_format(value: Any) -> Any:
     return {"jpg": "jpeg", "tif": "tiff"}.get(str(value).lower(), value)
 
 
+def parse_path(value: Any) -> Any:
+    """Accept paths of every kind."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def to_seconds(value: Any) -> Any:
     """Accept 60, "60s" and "1h30m"; return seconds."""
     return parse_seconds(value) if isinstance(value, str) else value
 
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FilePath = Annotated[str, BeforeValidator(parse_path)]
 Seconds = Annotated[float, BeforeValidator(to_seconds)]
 Size = Annotated[str, BeforeValidator(parse_size)]
 Layers = Annotated[dict[str, Weight], BeforeValidator(parse_layers), AfterValidator(check_layers)]
@@ -122,7 +131,7 @@ class StyleSpec(_Options):
         {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
         description="Layers that hold the style; weights as relu1_1=2,relu3_1.",
     )
-    init: str = Field(
+    init: FilePath = Field(
         "content", min_length=1, description="Where to start: content, style, noise, or the path of a picture."
     )
     optimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="The solver.")
@@ -160,7 +169,7 @@ class RunOptions(_Options):
     time: Seconds | None = Field(
         None, gt=0, description="The best picture in that time: 60s, 5m, 1h30m. Replaces the number of iterations."
     )
-    weights: str | None = Field(None, description="A file with the network's weights, before all other places.")
+    weights: FilePath | None = Field(None, description="A file with the network's weights, before all other places.")
     offline: bool = Field(False, description="Never download anything.")
     max_pixels: int = Field(
         178_000_000, ge=1, le=2**40, description="Refuse pictures of more pixels, before they are decoded."
@@ -179,7 +188,7 @@ class OutputOptions(_Options):
     metadata: bool = Field(
         True, description="Keep the photo's metadata, and put the settings into the picture for `impasto rerun`."
     )
-    animate: str | None = Field(
+    animate: FilePath | None = Field(
         None, description="Also save the picture coming into being: FILE.gif, FILE.webp or FILE.mp4."
     )
     save_every: int | None = Field(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from impasto.budget import within
 from impasto.image.read import ImageLike
 from impasto.optimize import Step
 from impasto.prepare import prepare
@@ -16,13 +18,15 @@ from impasto.validation import build
 
 __all__ = ["iterate", "stylize"]
 
+log = logging.getLogger("impasto")
+
 
 def iterate(content: ImageLike, style: ImageLike, *, preset: str = "standard", **options: Any) -> Iterator[Step]:
     """Yield every evaluation as a Step, for those who want the loop in their own hands.
 
     Takes what ``stylize`` takes. The best step at the largest size is the picture that ``stylize`` would return.
     """
-    return _prepare(content, style, preset, options).steps()
+    return _started(content, style, preset, options)[1]
 
 
 def stylize(content: ImageLike, style: ImageLike, *, preset: str = "standard", **options: Any) -> Result:
@@ -34,11 +38,16 @@ def stylize(content: ImageLike, style: ImageLike, *, preset: str = "standard", *
 
     Raises InputError, OptionError or MissingWeightsError, all ImpastoError, with what to do about it.
     """
-    transfer = _prepare(content, style, preset, options)
-    return transfer.result(transfer.steps())
+    transfer, steps = _started(content, style, preset, options)
+    return transfer.result(steps)
 
 
-def _prepare(content: ImageLike, style: ImageLike, preset: str, options: Mapping[str, Any]) -> Transfer:
-    run = {key: value for key, value in options.items() if key in RunOptions.model_fields}
-    look = {key: value for key, value in options.items() if key not in run}
-    return prepare(content, style, resolve_spec(preset, look), build(RunOptions, run))
+def _started(
+    content: ImageLike, style: ImageLike, preset: str, options: Mapping[str, Any]
+) -> tuple[Transfer, Iterator[Step]]:
+    run = build(RunOptions, {key: value for key, value in options.items() if key in RunOptions.model_fields})
+    look = {key: value for key, value in options.items() if key not in RunOptions.model_fields}
+    transfer = prepare(content, style, resolve_spec(preset, look), run)
+    for remark in transfer.remarks:
+        log.warning(remark)
+    return within(transfer, run.time)

@@ -31,7 +31,7 @@ log = logging.getLogger("impasto")
 class Transfer:
     """Everything that a run needs, checked and resolved: the pictures, the options, the plan, the network.
 
-    ``photo`` is the content as it was read, ``content`` and ``style`` the pixels that are compared: gray ones, or with
+    ``photo`` is the content at ``size``, ``content`` and ``style`` the pixels that are compared: gray ones, or with
     other colors, if ``spec.color`` says so. ``size`` is the (height, width) of the finished picture in pixels.
     """
 

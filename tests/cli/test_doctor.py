@@ -42,6 +42,13 @@ def test_a_cache_that_cannot_be_written(cli, folder, monkeypatch):
     assert "Set IMPASTO_CACHE to a folder that can be written." in cli("doctor").out
 
 
+def test_a_folder_for_weights_that_is_not_there(cli, folder, monkeypatch):
+    monkeypatch.setenv("IMPASTO_WEIGHTS_DIR", "/no/such")
+    assert "/no/such (no such folder)\n    -> Set IMPASTO_WEIGHTS_DIR" in cli("doctor").out
+    monkeypatch.setenv("IMPASTO_WEIGHTS_DIR", str(folder))
+    assert "IMPASTO_WEIGHTS_DIR" not in cli("doctor").out
+
+
 def test_memory_is_unknown_where_the_system_does_not_tell(monkeypatch):
     monkeypatch.setattr("impasto.memory.memory_bytes", lambda: (None, None))
     assert [finding.value for finding in doctor._memory()] == ["unknown"]

@@ -34,6 +34,14 @@ def test_lines_where_nobody_looks_at_a_terminal(capsys):
     ]
 
 
+@pytest.mark.parametrize(("terminal", "drawn"), [("xterm", True), ("dumb", False)])
+def test_a_bar_only_where_a_line_can_be_redrawn(terminal, drawn, capsys, monkeypatch):
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    report_all("auto")
+    assert ("Downloading vgg19: 400 kB of 2 MB" in capsys.readouterr().err) != drawn
+
+
 def test_a_line_for_a_download_of_unknown_length(capsys):
     with download_progress() as report:
         for number in range(5):

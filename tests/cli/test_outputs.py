@@ -188,6 +188,33 @@ def test_an_animation_that_cannot_be_is_refused_beforehand(words, code, message,
     assert Path("there.gif").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("error", [MemoryError("no room"), KeyboardInterrupt(), OSError("disk")])
+def test_an_animation_that_fails_does_not_cost_the_picture(error, stylize, folder, monkeypatch):
+    def fail(self, format):
+        raise error
+
+    monkeypatch.setattr("impasto.animation.Recorder.encode", fail)
+    outcome = stylize("-o", "out.png", "--animate", "growing.gif")
+    assert (outcome.code, outcome.out) == (0, "out.png\n")
+    assert written("out.png") == ("PNG", (32, 24))
+    assert "animation" in outcome.err
+    assert not Path("growing.gif").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_behind_standard_output_does_not_cost_the_picture(folder, capfd, monkeypatch):
+    with Path("/dev/full").open("wb") as full:
+        stream = SimpleNamespace(isatty=lambda: False, buffer=full, flush=lambda: None, fileno=lambda: full.fileno())
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert run(["stylize", "photo.jpg", "painting.png", "-o", "-", *SHORT]) == 1
+    said = capfd.readouterr().err
+    assert "Standard output cannot be written" in said
+    refuge = Path(said.split("The picture is in '")[1].split("'")[0])
+    assert written(refuge) == ("PNG", (32, 24))
+    refuge.unlink()
+    refuge.parent.rmdir()
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Time that passes only when an evaluation is done: one second each."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
+
+from impasto.image.deep import encode_deep
+from impasto.image.metadata import Metadata
 
 NAMES = ("png", "jpg", "webp", "avif", "tiff", "gif")
 
@@ -31,9 +38,8 @@ def test_the_same_bytes_come_out_again(extension, stylize, cli, folder):
     assert stylize("-o", f"out.{extension}").code == 0
     outcome = cli("rerun", f"out.{extension}")
     assert outcome.code == 0, outcome.err
-    written = outcome.out.strip()
-    assert written == f"out_rerun.{extension if extension != 'jpeg' else 'jpg'}" or extension == "tiff"
-    assert same(f"out.{extension}", written)
+    assert outcome.out.strip() == {"tiff": "out_rerun.tif"}.get(extension, f"out_rerun.{extension}")
+    assert same(f"out.{extension}", outcome.out.strip())
     assert "may not come out the same" not in outcome.err
 
 
@@ -69,6 +75,61 @@ def test_whatever_the_options_were(words, stylize, cli, folder):
     assert same("out.png", "again.png")
 
 
+@pytest.mark.parametrize("extension", ["png", "tiff", "webp"])
+def test_transparency_profile_and_depth_come_out_again(extension, stylize, cli, folder):
+    values = np.random.default_rng(0).integers(0, 65536, (48, 64, 3), dtype=np.uint16)
+    alpha = np.linspace(0, 65535, 48 * 64).reshape(48, 64).astype(np.uint16)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encode_deep(values, alpha, "PNG", profile=profile, metadata=Metadata(), settings=None)
+    Path("photo.jpg").write_bytes(data)  # whatever it is called
+    assert stylize("-o", f"out.{extension}").code == 0
+    assert cli("rerun", f"out.{extension}", "-o", f"again.{extension}").code == 0
+    assert same(f"out.{extension}", f"again.{extension}")
+
+
+def test_an_extra_that_is_missing_is_said(stylize, cli, folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("impasto.record._installed", lambda name: "3.0")
+        assert stylize("-o", "out.png").code == 0
+    monkeypatch.setattr("impasto.record._installed", lambda name: "none")
+    outcome = cli("rerun", "out.png", "-o", "again.png")
+    assert "may not come out the same: pyvips was 3.0 and is none" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["noise", "content"])
+def test_a_start_whose_file_is_called_like_a_choice(name, stylize, cli, folder):
+    shutil.copy("painting.png", name)
+    assert stylize("-o", "out.png", "--init", f"./{name}").code == 0
+    assert cli("rerun", "out.png", "-o", "again.png").code == 0
+    assert same("out.png", "again.png")
+    assert cli("rerun", "out.png", "--set", "init=style", "-o", "other.png").code == 0
+    assert json.loads(cli("inspect", "other.png", "--json").out)["style"]["init"] == "style"
+
+
+def test_a_picture_above_the_usual_limit_is_made_again(stylize, cli, folder):
+    assert stylize("-o", "out.png").code == 0
+    assert "more than the 1,000 allowed" in stylize("-o", "no.png", "--max-pixels", "1000").err
+    assert "more than the 1,000 allowed" in cli("rerun", "out.png", "--set", "max_pixels=1000").err
+    assert cli("rerun", "out.png", "-o", "again.png").code == 0
+    assert same("out.png", "again.png")
+
+
+def test_threads_that_are_not_there_are_not_used(stylize, cli, folder, monkeypatch):
+    assert stylize("-o", "out.png", "--threads", "2").code == 0
+    monkeypatch.setattr("impasto.device.usable_cores", lambda: 1)
+    outcome = cli("rerun", "out.png", "-o", "again.png")
+    assert "threads was 2 and is 1" in outcome.err
+
+
+def test_a_picture_from_a_pipe_is_made_again(stylize, cli, folder, monkeypatch):
+    assert stylize("-o", "out.png").code == 0
+    stream = SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO(Path("out.png").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", stream)
+    outcome = cli("rerun", "-")
+    assert outcome.out == "stdin_rerun.png\n", outcome.err
+    assert same("out.png", "stdin_rerun.png")
+
+
 def test_a_run_that_ended_early_is_repeated_as_far_as_it_went(stylize, cli, folder, monkeypatch):
     from impasto.cli import running
 
@@ -77,7 +138,7 @@ def test_a_run_that_ended_early_is_repeated_as_far_as_it_went(stylize, cli, fold
         yield next(steps)
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "_until_stopped", only_two)
+        patch.setattr(running, "_until_interrupted", only_two)
         assert stylize("-o", "out.png").code == 0
     assert cli("rerun", "out.png", "-o", "again.png").code == 0
     assert same("out.png", "again.png")
@@ -103,7 +164,7 @@ def test_a_changed_size_is_planned_anew(stylize, cli, folder):
 
 def test_versions_that_differ_are_said(stylize, cli, folder, monkeypatch):
     assert stylize("-o", "out.png").code == 0
-    monkeypatch.setattr("impasto.record.environment", lambda: {"torch": "9.9"})
+    monkeypatch.setattr("impasto.record.environment", lambda device: {"torch": "9.9"})
     outcome = cli("rerun", "out.png", "-o", "again.png")
     assert outcome.code == 0
     assert "The picture may not come out the same: torch was" in outcome.err
@@ -144,7 +205,8 @@ def test_an_input_that_is_not_there_is_named(stylize, cli, folder):
     assert stylize("-o", "out.png").code == 0
     with Path("painting.png").open("ab") as file:
         file.write(b"changed")
-    outcome = cli("rerun", "out.png", "--inputs", "nowhere")
+    assert "--inputs is 'nowhere', and there is no such folder" in cli("rerun", "out.png", "--inputs", "nowhere").err
+    outcome = cli("rerun", "out.png", "--inputs", ".")
     assert outcome.code == 2
     assert "The style 'painting.png' (SHA-256" in outcome.err
     assert "--inputs" in outcome.err
@@ -176,7 +238,7 @@ def test_inspect_prints_what_decided_the_picture(stylize, cli, folder):
 def test_inspect_sends_no_commands_to_the_terminal(stylize, cli, folder):
     assert stylize("-o", "out.png").code == 0
     with Image.open("out.png") as image:
-        text = image.info["impasto"].replace("photo.jpg", "\\u001b]0;owned\\u0007.jpg")
+        text = image.info["impasto"].replace("photo.jpg", "\\u001b]0;owned\\u0007\\u009b\\u202e.jpg")
         info = PngImagePlugin.PngInfo()
         info.add_itxt("impasto", text)
         image.save("hostile.png", pnginfo=info)
@@ -184,7 +246,7 @@ def test_inspect_sends_no_commands_to_the_terminal(stylize, cli, folder):
     for words in (("inspect", "hostile.png"), ("inspect", "hostile.png", "--json"), ("rerun", "hostile.png")):
         outcome = cli(*words)
         assert "owned" in outcome.out + outcome.err
-        assert "\x1b" not in outcome.out + outcome.err
+        assert not any(letter in outcome.out + outcome.err for letter in "\x1b\x9b\u202e")
 
 
 def test_inspect_does_not_import_torch(folder, stylize):

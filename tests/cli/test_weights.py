@@ -16,6 +16,7 @@ from impasto.networks import NETWORKS, VGG19_TORCHVISION
 from ..weights.conftest import in_sequence, server, write_keras
 from ..weights.server import cut_off, refuse, whole
 from .conftest import TINY
+from .test_shell import completed
 
 __all__ = ["server"]  # the fixtures
 
@@ -217,12 +218,38 @@ def test_verify_what_is_damaged(cli, folder, kept):
 
 def test_where_prints_the_folders_in_order(cli, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("IMPASTO_WEIGHTS_DIR", "/somewhere")
-    assert cli("weights", "where").out.splitlines() == [
+    outcome = cli("weights", "where")
+    assert outcome.out.splitlines() == [
         "/somewhere",
         str(tmp_path / "cache" / "weights"),
         str(tmp_path / "home" / ".cache" / "torch" / "hub" / "checkpoints"),
         str(tmp_path / "home" / ".keras" / "models"),
     ]
+    assert outcome.err == "IMPASTO_WEIGHTS_DIR names '/somewhere', and there is no such folder.\n"
+
+
+def test_where_has_nothing_to_say_of_a_folder_that_is_there(cli, folder, monkeypatch):
+    assert cli("weights", "where").err == ""
+    monkeypatch.setenv("IMPASTO_WEIGHTS_DIR", str(folder))
+    outcome = cli("weights", "where")
+    assert (outcome.out.splitlines()[0], outcome.err) == (str(folder), "")
+
+
+def test_damaged_weights_in_the_cache_are_not_used(stylize, cli, folder, kept):
+    cli("weights", "import", str(kept))
+    data = bytearray(kept.read_bytes())
+    data[-400:] = bytes(400)
+    kept.write_bytes(data)
+    outcome = stylize("-o", "out.png")
+    assert outcome.code == 2
+    assert f"The weights in '{kept}' have changed since they were kept: delete the file" in outcome.err
+    assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize("words", [("get",), ("verify",), ("import", "a.h5", "--network")])
+def test_the_shell_proposes_the_networks(words):
+    assert completed("weights", *words, "vgg") == ["vgg19", "vgg19-torchvision"]
+    assert completed("weights", *words, "vgg19-") == ["vgg19-torchvision"]
 
 
 def test_alone_it_prints_help(cli):

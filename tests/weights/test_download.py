@@ -342,6 +342,30 @@ def test_a_proxy_that_wants_a_password(
     assert len(server.seen) == 1  # no other try would help
 
 
+@pytest.mark.parametrize("kind", ["socks5", "SOCKS5h", "ftp"])
+def test_a_proxy_of_another_kind_is_refused_at_once(
+    kind: str, network: Network, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", f"{kind}://me:secret@127.0.0.1:{closed_port()}")
+    log = Log()
+    with pytest.raises(MissingWeightsError, match="only proxies of http:// and https:// are understood") as failure:
+        fetch_weights(network, url="https://example.org/tiny.h5", report=log)
+    assert "secret" not in str(failure.value)
+    assert log.notes == []
+    fetch_weights(network)  # for http there is no proxy
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("kind", ["http://", "HTTP://", "https://", ""])
+def test_a_proxy_may_be_written_with_and_without_its_kind(
+    kind: str, network: Network, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.behaviors = [refuse(407)]
+    monkeypatch.setenv("https_proxy", f"{kind}127.0.0.1:{server.server_port}")
+    fails(network, "name:password@proxy:port|407", "https://example.org/a")
+    assert len(server.seen) == 1
+
+
 def test_a_proxy_that_was_copied_from_the_message(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy:port")
     fails(network, "through the proxy proxy:port")

@@ -72,15 +72,26 @@ def test_sound_weights_are_verified(cache: Path, tiny: Network, tiny_weights: We
     assert verify_weights(tiny) == (kept, False)
 
 
+@pytest.mark.parametrize("read", [load_weights, verify_weights])
 def test_a_single_bit_that_fell_over_is_found(
-    cache: Path, tiny: Network, tiny_weights: Weights, tmp_path: Path
+    read: Callable[[Network], object], cache: Path, tiny: Network, tiny_weights: Weights, tmp_path: Path
 ) -> None:
     _, kept = import_weights(write_keras(tmp_path / "any.h5", tiny_weights))
     data = bytearray(kept.read_bytes())
     data[-3] ^= 1
     kept.write_bytes(data)
-    with pytest.raises(InputError, match="changed since they were kept: run 'impasto weights get tiny'"):
-        verify_weights(tiny)
+    with pytest.raises(
+        InputError, match=r"tiny\.safetensors' have changed since they were kept: delete .*'impasto weights get tiny'"
+    ):
+        read(tiny)
+
+
+def test_weights_without_a_fingerprint_are_read(cache: Path, tiny: Network, tiny_weights: Weights) -> None:
+    path = cache / "weights" / "tiny.safetensors"
+    path.parent.mkdir(parents=True)
+    for metadata in (None, {"network": "tiny"}):
+        save_file(tiny_weights, path, metadata)
+        assert_equal(load_weights(tiny), tiny_weights)
 
 
 def test_values_that_are_not_finite_are_found(cache: Path, tiny: Network, tiny_weights: Weights) -> None:

@@ -16,7 +16,7 @@ from impasto.errors import InputError
 from impasto.networks import NETWORKS, Network
 from impasto.weights import import_weights, load_weights
 
-from .conftest import assert_equal, files_under, in_sequence
+from .conftest import assert_equal, files_under, in_sequence, published
 
 Weights = dict[str, Tensor]
 FORMS = {"zip": True, "bare": False}
@@ -60,6 +60,20 @@ def test_the_original_in_torchs_layout_is_taken_when_it_is_named(
     assert import_weights(path)[0] is narrow
 
 
+def test_the_published_file_of_another_network_is_refused(
+    narrow: Network, tiny: Network, tiny_weights: Weights, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(in_sequence(tiny_weights), tmp_path / "any.pth")
+    monkeypatch.setitem(NETWORKS, narrow.name, published(narrow, path))
+    with pytest.raises(InputError, match=r"any\.pth' has the weights of narrow, not of tiny: use --network narrow"):
+        import_weights(path, tiny)
+    with pytest.raises(InputError, match="not of tiny"):
+        load_weights(tiny, file=path)
+    assert not cache.exists()
+    for wanted in (None, narrow):
+        assert import_weights(path, wanted)[0].name == "narrow"
+
+
 class Trap:
     """Unpickling it makes a file."""
 
@@ -68,6 +82,12 @@ class Trap:
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return Path.touch, (self.path,)
+
+
+MORE_THAN_WEIGHTS = (
+    r"^'[^']*trap\.pth' holds more than weights( \([\w.]+\))?, and code in such a file is never run: download the"
+    r" published file, or save only the weights with torch\.save\(model\.state_dict\(\), 'weights\.pth'\)\.$"
+)
 
 
 def as_bare_pickle(content: Any, path: Path) -> None:
@@ -82,6 +102,7 @@ def as_torch_file(content: Any, path: Path) -> None:
     save(content, path, "zip")
 
 
+@pytest.mark.filterwarnings("error")  # of torch, which would be seen beside the message
 @pytest.mark.parametrize("write", [as_bare_pickle, as_old_torch_file, as_torch_file])
 def test_nothing_in_a_file_is_run(
     write: Callable[[Any, Path], None], narrow: Network, tiny_weights: Weights, tmp_path: Path
@@ -89,7 +110,7 @@ def test_nothing_in_a_file_is_run(
     target, path = tmp_path / "made by the trap", tmp_path / "trap.pth"
     content = in_sequence(tiny_weights) | {"trap": Trap(target)}
     write(content, path)
-    with pytest.raises(InputError, match=r"trap\.pth"):
+    with pytest.raises(InputError, match=MORE_THAN_WEIGHTS):
         import_weights(path)
     assert not target.exists()
     pickle.loads(pickle.dumps(Trap(target)))
@@ -120,8 +141,11 @@ def test_a_file_that_was_cut_off_is_refused(
     path = save(in_sequence(tiny_weights), tmp_path / "cut.pth", form)
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(InputError, match=r"cut\.pth.*download it again"):
+    with pytest.raises(InputError, match=r"cut\.pth.*download it again") as refusal:
         import_weights(path)
+    reason = str(refusal.value).partition("torch file (")[2].partition("): download")[0]
+    assert reason
+    assert len(reason) <= 100
     assert files_under(cache) == []
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -15,6 +17,7 @@ import typer
 from impasto import __version__
 from impasto.cli import demo, doctor, inspect, rerun, stylize, weights
 from impasto.cli.interrupt import EXIT_INTERRUPTED
+from impasto.cli.options import unwrapped
 from impasto.cli.printable import printable
 from impasto.errors import ImpastoError
 
@@ -31,7 +34,16 @@ impasto stylize --help
 impasto rerun painted.png --set strength=0.7
 
 impasto doctor
+
+Exit codes: 0 done; 1 the run failed; 2 an option, an input or an output cannot be used; 3 something has to be
+installed or fetched first; 130 interrupted, with the picture so far saved.
+
+Environment: IMPASTO_CACHE and IMPASTO_WEIGHTS_DIR are folders for weights; HTTPS_PROXY is used for downloads; NO_COLOR
+switches colors off; IMPASTO_DEBUG=1 shows where a bug happened.
 """
+
+STREAM_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
+"""What happens to streams: their reader goes away, or the disk behind them is full."""
 
 app = typer.Typer(
     name="impasto",
@@ -42,7 +54,7 @@ app = typer.Typer(
 app.command("stylize", epilog=stylize.EXAMPLES)(stylize.stylize)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
-app.command("rerun", epilog=rerun.EXAMPLES)(rerun.rerun)
+app.command("rerun", epilog=rerun.EXAMPLES, help=unwrapped(rerun.rerun.__doc__ or ""))(rerun.rerun)
 app.add_typer(weights.app, name="weights")
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 
@@ -53,7 +65,7 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True, epilog=EXAMPLES)
+@app.callback(invoke_without_command=True, epilog=unwrapped(EXAMPLES))
 def impasto(
     context: typer.Context,
     version: Annotated[
@@ -89,9 +101,12 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(_usage_message(error, arguments), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted.", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
-        return 1
+    except OSError as error:
+        if error.errno not in STREAM_ERRORS:
+            return _fail_unexpectedly(error, arguments)
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        return _fail(f"standard output cannot be written ({error.strerror}).", 1)
     except Exception as error:
         return _fail_unexpectedly(error, arguments)
 
@@ -117,7 +132,8 @@ def _usage_message(error: typer.TyperException, arguments: Sequence[str]) -> str
         message += f" Did you mean '{possible[0]}'?"
     if message.startswith("Got unexpected extra argument") and "stylize" in arguments:
         message += " The output goes after -o."
-    if message.startswith("No such command") and "Did you mean" not in message and arguments[1:]:
+    is_at_root = "weights" not in arguments[:1]
+    if message.startswith("No such command") and "Did you mean" not in message and arguments[1:] and is_at_root:
         message += f" Did you mean 'impasto stylize {' '.join(arguments[:2])}'?"
     context = getattr(error, "ctx", None)
     return f"{message} See '{context.command_path if context else 'impasto'} --help'."

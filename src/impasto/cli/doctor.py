@@ -43,7 +43,7 @@ class Finding:
 
 def doctor() -> None:
     """Say what this machine has for impasto, and what to do about what it lacks."""
-    findings = [*_versions(), *_extras(), *_machine(), *_memory(), *_cache(), *_proxies()]
+    findings = [*_versions(), *_extras(), *_machine(), *_memory(), *_cache(), *_named_folder(), *_proxies()]
     weights, found = _weights()
     width = max(len(finding.name) for finding in (*findings, *weights)) + 2
     for finding in (*findings, *weights):
@@ -130,6 +130,16 @@ def _cache() -> Iterator[Finding]:
     except OSError as error:
         reason = error.strerror or str(error)
         yield Finding("cache", f"{folder} ({reason})", "Set IMPASTO_CACHE to a folder that can be written.")
+
+
+def _named_folder() -> Iterator[Finding]:
+    """The folder that is named for weights, if it is not there: nothing else would tell."""
+    from impasto.weights import missing_folder
+
+    folder = missing_folder()
+    if folder is not None:
+        advice = "Set IMPASTO_WEIGHTS_DIR to the folder that has the weights, or unset it."
+        yield Finding("IMPASTO_WEIGHTS_DIR", f"{folder} (no such folder)", advice)
 
 
 def _proxies() -> Iterator[Finding]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
+
+from impasto.cli.progress import can_redraw
 
 if TYPE_CHECKING:
     from impasto.weights import Received
@@ -31,7 +32,7 @@ def download_progress(kind: str = "auto") -> Iterator[Report]:
         yield lambda received: None
     elif kind == "json":
         yield _Lines(OBJECTS, _as_json)
-    elif kind == "bar" or _can_redraw():
+    elif kind == "bar" or can_redraw():
         with _bar() as report:
             yield report
     else:
@@ -89,9 +90,3 @@ def _bar() -> Iterator[Report]:
                 console.print(received.note, markup=False)
 
         yield report
-
-
-def _can_redraw() -> bool:
-    from rich.console import Console
-
-    return sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal

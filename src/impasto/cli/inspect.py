@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
+from impasto.cli.preflight import file_of
 from impasto.cli.printable import printable
-from impasto.image.files import expanded
 
 __all__ = ["EXAMPLES", "inspect"]
 
@@ -27,9 +28,9 @@ def inspect(
     """Print the settings with which a picture was made: inputs, options, sizes, versions."""
     from impasto.record import read_record
 
-    record = read_record(expanded(file))
+    record = read_record(file_of(file))
     if as_json:
-        typer.echo(record.model_dump_json(indent=2, exclude_none=True))
+        typer.echo(json.dumps(record.model_dump(mode="json", exclude_none=True), indent=2))
         return
     for line in _lines(record.model_dump(mode="json", exclude_none=True)):
         typer.echo(printable(line))

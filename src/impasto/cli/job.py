@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from impasto.prepare import Schedule
     from impasto.record import Record
 
-__all__ = ["STDOUT", "Inputs", "Job", "default_name", "numbered"]
+__all__ = ["STDOUT", "Inputs", "Job", "default_name", "numbered", "stem_of"]
 
 STDOUT = Path("-")
 """The output that is no file, but what the command prints."""
@@ -93,9 +93,10 @@ def numbered(path: Path, number: int) -> Path:
 
 def default_name(content: File, style: File) -> str:
     """The stem of the result's name: that of the photo and that of the painting."""
-    return f"{_stem(content)}_{_stem(style)}"
+    return f"{stem_of(content)}_{stem_of(style)}"
 
 
-def _stem(file: File) -> str:
+def stem_of(file: File) -> str:
+    """The name of ``file`` without its extension, not too long to be a part of another."""
     stem = file.stem if isinstance(file, Path) else "stdin"
     return os.fsencode(stem)[:STEM_LENGTH].decode(errors="ignore")

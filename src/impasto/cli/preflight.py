@@ -18,7 +18,7 @@ from impasto.networks import NETWORKS, VGG19, get_network
 from impasto.pyramid import Level, plan_pyramid
 from impasto.spec import STARTS, StyleSpec, output_size
 
-__all__ = ["check_inputs", "check_job", "check_outputs", "with_free_name"]
+__all__ = ["check_inputs", "check_job", "check_outputs", "file_of", "with_free_name"]
 
 BYTES_PER_PIXEL = 4
 """What a pixel of a PNG of noise takes, and a little for the headers; twice as much where there may be 16 bits."""
@@ -33,7 +33,7 @@ def check_job(content: str, style: str, output: str | None, overwrite: bool, opt
     Raises InputError, OptionError or OutputError for the first thing that is in the way.
     """
     _check_network(options.spec)
-    photo, painting = (_file(argument) for argument in _not_both_streams(content, style))
+    photo, painting = (file_of(argument) for argument in _not_both_streams(content, style))
     inputs = Inputs(photo, painting, _start(options))
     levels = check_inputs(inputs, options)
     target = expanded(output) if output else Path(f"{name or default_name(photo, painting)}{_extension(options)}")
@@ -48,7 +48,7 @@ def _not_both_streams(content: str, style: str) -> tuple[str, str]:
     return content, style
 
 
-def _file(argument: str) -> File:
+def file_of(argument: str) -> File:
     """The file that an argument names, - being standard input."""
     if argument != "-":
         return expanded(argument)

@@ -30,6 +30,7 @@ __all__ = [
     "LineProgress",
     "Progress",
     "SilentProgress",
+    "can_redraw",
     "choose_progress",
 ]
 
@@ -202,12 +203,12 @@ def choose_progress(name: str, *, quiet: bool) -> Progress:
         return SilentProgress()
     if name == "json":
         return DetachableProgress(JsonProgress())
-    if name == "bar" or (name == "auto" and _can_redraw()):
+    if name == "bar" or (name == "auto" and can_redraw()):
         return DetachableProgress(BarProgress())
     return DetachableProgress(LineProgress())
 
 
-def _can_redraw() -> bool:
+def can_redraw() -> bool:
     from rich.console import Console
 
     return sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.cli.job import Inputs, Job
+from impasto.cli.job import Inputs, Job, stem_of
 from impasto.cli.options import Options
-from impasto.cli.preflight import check_inputs, check_outputs, with_free_name
+from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
 from impasto.cli.running import run_job
 from impasto.errors import InputError, OptionError, did_you_mean
-from impasto.image.files import File, expanded
+from impasto.image.files import File, expanded, name_of
 from impasto.image.formats import EXTENSIONS, named_format
 from impasto.pyramid import Level
 from impasto.spec import STARTS, OutputOptions, RunOptions, StyleSpec
@@ -38,11 +38,15 @@ PLANNING = {"size", "style_scale", "num_iterations", "coarse_iterations", "time"
 """The options that decide sizes and evaluations: when one is changed, these are planned anew."""
 
 
+MOST_PIXELS = 2**40
+"""The limit for inputs that are known by their SHA-256, and were read before."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What was asked for."""
 
-    file: Path
+    file: File
     folders: tuple[Path, ...]
     changes: Mapping[str, str]
     output: str | None
@@ -82,10 +86,17 @@ def rerun(
     These are found by their contents, whatever their names are. With the same versions on the same type of processor,
     the file comes out the same byte for byte; what differs is said.
     """
-    folders = tuple(expanded(folder) for folder in inputs or ())
-    request = Request(expanded(file), folders, _changes(settings or ()), output, overwrite)
+    folders = tuple(_folder(folder) for folder in inputs or ())
+    request = Request(file_of(file), folders, _changes(settings or ()), output, overwrite)
     values = {"progress": progress, "quiet": quiet, "verbose": verbose, "show": show}
     run_job(lambda: _job(request), values)
+
+
+def _folder(text: str) -> Path:
+    folder = expanded(text)
+    if not folder.is_dir():
+        raise InputError(f"--inputs is '{folder}', and there is no such folder: check the path.")
+    return folder
 
 
 def _changes(settings: Sequence[str]) -> dict[str, str]:
@@ -123,10 +134,19 @@ def _job(request: Request) -> Job:
 
 
 def _options(record: Record, request: Request) -> Options:
-    """The options of the record with the changes; each choice is as it was resolved."""
+    """The options of the record with the changes; each choice is as it was resolved.
+
+    More threads than there are cores would take many times as long; that the picture may differ is said.
+    """
+    from impasto.device import usable_cores
+
     recorded: dict[type[Any], dict[str, Any]] = {
         StyleSpec: record.style.model_dump(),
-        RunOptions: record.run.model_dump(),
+        RunOptions: {
+            **record.run.model_dump(),
+            "threads": min(record.run.threads, usable_cores()),
+            "max_pixels": MOST_PIXELS,
+        },
         OutputOptions: _written(record, request),
     }
     style, run, output = (
@@ -146,9 +166,11 @@ def _written(record: Record, request: Request) -> dict[str, Any]:
 
 def _found(record: Record, request: Request, spec: StyleSpec) -> Inputs:
     content, style = (_find(role, record, request) for role in ("content", "style"))
-    if spec.init in STARTS:
-        return Inputs(content, style)
-    start: File = expanded(spec.init) if "init" in request.changes else _find("init", record, request)
+    start: File | None = None
+    if "init" in request.changes:
+        start = None if spec.init in STARTS else expanded(spec.init)
+    elif "init" in record.inputs:
+        start = _find("init", record, request)
     return Inputs(content, style, start)
 
 
@@ -157,9 +179,9 @@ def _find(role: str, record: Record, request: Request) -> Path:
     wanted = record.inputs.get(role)
     if wanted is None:
         raise InputError(
-            f"The {role} of '{request.file}' was no file but given by a program, which has to do it again."
+            f"The {role} of {name_of(request.file)} was no file but given by a program, which has to do it again."
         )
-    folders = (request.file.parent, *request.folders)
+    folders = (_place(request.file), *request.folders)
     path = wanted.find(folders)
     if path is None:
         names = ", ".join(f"'{folder}'" for folder in folders)
@@ -170,6 +192,11 @@ def _find(role: str, record: Record, request: Request) -> Path:
     return path
 
 
-def _default_output(file: Path, options: Options) -> Path:
+def _place(file: File) -> Path:
+    """The folder in which the inputs are looked for first."""
+    return file.parent if isinstance(file, Path) else Path()
+
+
+def _default_output(file: File, options: Options) -> Path:
     extension = named_format(options.output.format or "png").extensions[0]
-    return Path(f"{file.stem}_rerun{extension}")
+    return Path(f"{stem_of(file)}_rerun{extension}")

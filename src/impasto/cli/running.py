@@ -18,7 +18,7 @@ from impasto.cli.job import STDOUT, Job
 from impasto.cli.options import PROGRESS, Options, check_choice
 from impasto.cli.plan import Plan
 from impasto.cli.progress import Progress, choose_progress
-from impasto.cli.saving import new_recorder, save, save_animation, save_snapshot
+from impasto.cli.saving import finishing_seconds, new_recorder, save, save_animation, save_snapshot
 from impasto.errors import ImpastoError
 from impasto.image.files import expanded
 from impasto.spec import StyleSpec
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["run_job"]
 
 log = logging.getLogger("impasto")
-
-SAVING = 0.5
-"""Seconds of --time that are kept for starting Python and for writing the picture."""
 
 
 def run_job(find_job: Callable[[], Job], values: Mapping[str, Any]) -> None:
@@ -56,8 +53,11 @@ def run_job(find_job: Callable[[], Job], values: Mapping[str, Any]) -> None:
 
 def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str, Any], began: float) -> None:
     transfer = _prepared(job, progress, values)
-    result, left_out = _compute(transfer, job, progress, interrupt, began)
+    recorder = new_recorder(job, transfer)
+    result, left_out = _compute(transfer, job, progress, interrupt, recorder, began)
     path = save(result, job)
+    if recorder is not None and job.animation is not None:
+        save_animation(recorder, result, job.animation, job.overwrite, progress)
     if interrupt.asked and left_out:
         done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
         progress.say(f"Stopped after {done} of {done + left_out} evaluations; the picture so far is {where}.")
@@ -69,26 +69,29 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
 
 
 def _compute(
-    transfer: Transfer, job: Job, progress: Progress, interrupt: Interrupt, began: float
+    transfer: Transfer,
+    job: Job,
+    progress: Progress,
+    interrupt: Interrupt,
+    recorder: Recorder | None,
+    began: float,
 ) -> tuple[Result, int]:
     """Return the result, and how many evaluations were left out because someone interrupted or the time was over."""
-    from impasto.estimate import fit_levels, measure_cost, open_ended
+    from impasto.budget import Budget
+    from impasto.estimate import measure_cost
 
     cost, seconds = measure_cost(transfer), job.options.run.time
-    deadline = None if seconds is None else began + max(seconds - SAVING, seconds / 2)
-    if deadline is not None and transfer.spec.strength > 0:
-        transfer = transfer.with_levels(open_ended(fit_levels(transfer.levels, cost, deadline - time.monotonic())))
-    plan = Plan(transfer.levels, cost, deadline)
-    recorder = new_recorder(job, transfer)
+    budget = None if seconds is None else Budget(began + max(seconds - finishing_seconds(job, transfer), seconds / 2))
+    transfer = budget.fitted(transfer, cost) if budget else transfer
+    plan = Plan(transfer.levels, cost, budget.deadline if budget else None)
     progress.begin(plan)
     interrupt.running = True
     try:
         steps = _watched(transfer, plan, job, progress, recorder)
-        result = transfer.result(_until_stopped(steps, plan, interrupt, deadline))
+        steps = budget.steps(steps, transfer, cost) if budget else steps
+        result = transfer.result(_until_interrupted(steps, interrupt))
     finally:
         progress.end()
-    if recorder is not None and job.animation is not None:
-        save_animation(recorder, result, job.animation, job.overwrite, progress)
     return result, plan.evaluations - len(result.history)
 
 
@@ -151,17 +154,11 @@ def _watched(transfer: Transfer, plan: Plan, job: Job, progress: Progress, recor
         yield step
 
 
-def _until_stopped(steps: Iterator[Step], plan: Plan, interrupt: Interrupt, deadline: float | None) -> Iterator[Step]:
-    """Hand the steps on until the last one, until someone interrupts, or until the next one would end too late."""
-    from impasto.estimate import seconds_of_next
-
-    before = time.monotonic()
+def _until_interrupted(steps: Iterator[Step], interrupt: Interrupt) -> Iterator[Step]:
+    """Hand the steps on until the last one, or until someone interrupts."""
     for step in steps:
         yield step
-        before, took = time.monotonic(), time.monotonic() - before
         if interrupt.asked:
-            return
-        if deadline is not None and before + seconds_of_next(plan.levels, plan.cost, step, took) > deadline:
             return
 
 

@@ -78,7 +78,14 @@ def _entry(network: Network) -> dict[str, Any]:
     }
 
 
-NAME = typer.Argument(metavar="NAME", help=f"A network: {', '.join(NETWORKS)}.", show_default=False)
+def _names(incomplete: str) -> list[str]:
+    """What the shell proposes for the name of a network."""
+    return [name for name in NETWORKS if name.startswith(incomplete)]
+
+
+NAME = typer.Argument(
+    metavar="NAME", help=f"A network: {', '.join(NETWORKS)}.", show_default=False, autocompletion=_names
+)
 
 
 @app.command("get", epilog="Example:\n\nimpasto weights get vgg19")
@@ -137,7 +144,12 @@ def import_file(
     ],
     name: Annotated[
         str | None,
-        typer.Option("--network", metavar="NAME", help="Which network it is, where the file leaves that open."),
+        typer.Option(
+            "--network",
+            metavar="NAME",
+            help="Which network it is, where the file leaves that open.",
+            autocompletion=_names,
+        ),
     ] = None,
 ) -> None:
     """Check a file with the weights of a network, recognize the network, and keep a copy in the cache."""
@@ -169,7 +181,10 @@ def _doubt(network: Network, name: str | None) -> str:
 @app.command("verify", epilog="Example:\n\nimpasto weights verify")
 def verify(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A network; all of them unless given.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="A network; all of them unless given.", show_default=False, autocompletion=_names
+        ),
     ] = None,
 ) -> None:
     """Read the weights again: names, shapes, finite values, and whether they are what they were when they were kept.
@@ -203,7 +218,10 @@ def _verified(network: Network, *, needed: bool) -> bool:
 @app.command("where", epilog="Example:\n\nimpasto weights where")
 def where() -> None:
     """Print the folders in which weights are looked for, the first one first."""
-    from impasto.weights import search_path
+    from impasto.weights import missing_folder, search_path
 
     for folder in search_path():
         typer.echo(folder)
+    missing = missing_folder()
+    if missing is not None:
+        typer.echo(f"IMPASTO_WEIGHTS_DIR names '{missing}', and there is no such folder.", err=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from impasto.weights.convert import import_weights, recognize_file
     from impasto.weights.download import Received, fetch_weights
     from impasto.weights.load import load_weights, verify_weights
-    from impasto.weights.search import best_present, find_weights, passed_over, search_path
+    from impasto.weights.search import best_present, find_weights, missing_folder, passed_over, search_path
     from impasto.weights.tensors import Weights, fingerprint
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "is_published",
     "load_weights",
     "metadata_of",
+    "missing_folder",
     "passed_over",
     "recognize_file",
     "search_path",
@@ -45,7 +46,7 @@ _HOMES = {
     "convert": ("import_weights", "recognize_file"),
     "download": ("Received", "fetch_weights"),
     "load": ("load_weights", "verify_weights"),
-    "search": ("best_present", "find_weights", "passed_over", "search_path"),
+    "search": ("best_present", "find_weights", "missing_folder", "passed_over", "search_path"),
     "tensors": ("Weights", "fingerprint"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

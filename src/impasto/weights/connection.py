@@ -46,6 +46,7 @@ def check_address(address: str) -> None:
 def answer_to(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
     """Open the answer to ``request``; raise BrokenTransfer, which says why, if there is none or it is a refusal."""
     address = request.full_url
+    _check_proxy(address)
     try:
         answer = cast(http.client.HTTPResponse, _opener().open(request, timeout=TIMEOUT))
     except HTTPError as error:
@@ -55,6 +56,17 @@ def answer_to(request: urllib.request.Request) -> Iterator[http.client.HTTPRespo
         raise _failure(error, address) from None
     with answer:
         yield answer
+
+
+def _check_proxy(address: str) -> None:
+    """Raise BrokenTransfer if the proxy for ``address`` is of a kind that is not spoken here, as SOCKS is."""
+    proxy = _proxy_of(address)
+    kind, separator, _ = proxy.partition("://")
+    if separator and kind.lower() not in ("http", "https"):
+        raise BrokenTransfer(
+            f"the proxy {_without_password(proxy)} is one of {kind}://, and only proxies of http:// and https:// are"
+            " understood"
+        )
 
 
 def _opener() -> urllib.request.OpenerDirector:
@@ -135,8 +147,16 @@ def host_of(address: str) -> str:
 
 def _proxy_words(address: str) -> str:
     """ " through the proxy proxy:3128", without the password that may be in its address, or ""."""
+    proxy = _proxy_of(address)
+    return f" through the proxy {_without_password(proxy)}" if proxy else ""
+
+
+def _proxy_of(address: str) -> str:
+    """The proxy of the environment through which ``address`` is read, or ""."""
     parts = urlsplit(address)
     proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
-        return ""
-    return f" through the proxy {proxy.rpartition('@')[2].rpartition('//')[2]}"
+    return "" if not proxy or urllib.request.proxy_bypass(parts.netloc) else proxy
+
+
+def _without_password(proxy: str) -> str:
+    return proxy.rpartition("@")[2].rpartition("//")[2]

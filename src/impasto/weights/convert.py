@@ -10,7 +10,7 @@ from impasto.weights.advice import how_to_get
 from impasto.weights.cache import keep
 from impasto.weights.checksum import digest, is_published
 from impasto.weights.contents import Contents, read_contents
-from impasto.weights.tensors import Weights, check_finite, fingerprint
+from impasto.weights.tensors import Weights, check_finite, check_unchanged, fingerprint
 
 __all__ = ["import_weights", "read_file", "recognize_file"]
 
@@ -25,7 +25,8 @@ def import_weights(path: Path, network: Network | None = None) -> tuple[Network,
     """
     contents = read_contents(path)
     network, weights = _recognize(contents, path, network)
-    _check(weights, contents, path)
+    check_finite(weights, path)
+    check_unchanged(weights, contents.metadata, network, path)
     return network, keep(weights, network, _metadata(network, weights, contents, path))
 
 
@@ -41,16 +42,17 @@ def read_file(path: Path, network: Network) -> Weights:
     """Read the weights of ``network`` from a file in any form, float32; raise InputError if it has not got them."""
     contents = read_contents(path)
     _, weights = _recognize(contents, path, network)
-    _check(weights, contents, path)
+    check_finite(weights, path)
+    check_unchanged(weights, contents.metadata, network, path)
     return weights
 
 
 def _recognize(contents: Contents, path: Path, wanted: Network | None) -> tuple[Network, Weights]:
-    """By the name in the file's metadata; or else by its shapes, and by the layout of who publishes them."""
-    named = contents.metadata.get("network")
-    if wanted is not None and named in NETWORKS and named != wanted.name:
-        raise InputError(f"'{path}' has the weights of {named}, not of {wanted.name}: use --network {named}.")
-    candidates = [wanted] if wanted is not None else [NETWORKS[named]] if named in NETWORKS else _of_layout(contents)
+    """By what tells its network for certain; or else by its shapes, and by the layout of who publishes them."""
+    known = _known(contents, path)
+    if wanted is not None and known is not None and known.name != wanted.name:
+        raise InputError(f"'{path}' has the weights of {known.name}, not of {wanted.name}: use --network {known.name}.")
+    candidates = [wanted] if wanted is not None else [known] if known is not None else _of_layout(contents)
     fitting = [(network, weights) for network in candidates if (weights := contents.of(network)) is not None]
     if len(fitting) == 1:
         return fitting[0]
@@ -64,19 +66,16 @@ def _recognize(contents: Contents, path: Path, wanted: Network | None) -> tuple[
     )
 
 
+def _known(contents: Contents, path: Path) -> Network | None:
+    """The network that the file's metadata name, or the one that was published in this very file."""
+    named = contents.metadata.get("network")
+    if named in NETWORKS:
+        return NETWORKS[named]
+    return next((network for network in NETWORKS.values() if is_published(path, network)), None)
+
+
 def _of_layout(contents: Contents) -> list[Network]:
     return [network for network in NETWORKS.values() if contents.layout in (network.layout, "ours")]
-
-
-def _check(weights: Weights, contents: Contents, path: Path) -> None:
-    """Raise InputError for values that no network has; a file of ours says what they were when it was made."""
-    check_finite(weights, path)
-    recorded = contents.metadata.get("fingerprint")
-    if recorded and recorded != fingerprint(weights):
-        raise InputError(
-            f"The weights in '{path}' have changed since they were kept: run 'impasto weights get"
-            f" {contents.metadata.get('network')}', or copy or import the file again."
-        )
 
 
 def _metadata(network: Network, weights: Weights, contents: Contents, path: Path) -> dict[str, str]:

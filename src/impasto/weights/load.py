@@ -13,7 +13,7 @@ from impasto.weights.cache import metadata_of
 from impasto.weights.convert import import_weights, read_file
 from impasto.weights.download import Received, fetch_weights
 from impasto.weights.search import find_weights, is_foreign
-from impasto.weights.tensors import Weights, fits, read_safetensors
+from impasto.weights.tensors import Weights, check_unchanged, fits, read_safetensors
 
 __all__ = ["load_weights", "verify_weights"]
 
@@ -33,7 +33,7 @@ def load_weights(
     are downloaded, and ``report`` is told how far that is; see ``fetch_weights`` for its errors.
 
     Raises MissingWeightsError, with the commands that mend it, when they are nowhere, and InputError when the file is
-    damaged or of another network.
+    damaged, has changed since it was kept, or is of another network.
     """
     path = file or find_weights(network)
     if path is None and not offline:
@@ -71,10 +71,12 @@ def _copied(path: Path, network: Network) -> Path:
 
 
 def _read_kept(path: Path, network: Network) -> Weights:
-    weights, _ = read_safetensors(path)
-    if not fits(weights, network):
+    tensors, metadata = read_safetensors(path)
+    if not fits(tensors, network):
         raise InputError(
             f"'{path}' does not have the shapes of {network.name}: delete the file, then run"
             f" 'impasto weights get {network.name}', or import it again."
         )
-    return {name: tensor.float() for name, tensor in weights.items()}
+    weights = {name: tensor.float() for name, tensor in tensors.items()}
+    check_unchanged(weights, metadata, network, path)
+    return weights

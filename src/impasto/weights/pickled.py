@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import textwrap
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,20 +51,25 @@ def _load(path: Path, size: int) -> Any:
             if sum(entry.file_size for entry in archive.infolist()) > size:
                 raise ValueError("it would unpack to more than its size")
     # Mapped, only the tensors that are used are read: most of the file is the classifier.
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what torch has to say of pickles by others helps nobody here
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
 def _explanation(path: Path, error: Exception) -> str:
     reason = str(error)
     found = re.search(r"GLOBAL ([\w.]+)", reason)
-    if found or "TorchScript" in reason:
-        what = f"a Python object ({found[1]})" if found else "a TorchScript program"
+    if isinstance(error, pickle.UnpicklingError) or "TorchScript" in reason:
+        what = f" ({found[1]})" if found else " (a TorchScript program)" if "TorchScript" in reason else ""
         return (
-            f"'{path}' holds {what}, which could run code when it is opened, so it is not. In the program that made"
-            " it, run torch.save(model.state_dict(), 'weights.pth') and import that file."
+            f"'{path}' holds more than weights{what}, and code in such a file is never run: download the published"
+            " file, or save only the weights with torch.save(model.state_dict(), 'weights.pth')."
         )
     first = next(iter(reason.splitlines()), "") or type(error).__name__
-    return f"'{path}' is a damaged or foreign torch file ({first[:100]}): download it again."
+    return (
+        f"'{path}' is a damaged or foreign torch file ({textwrap.shorten(first, 100, placeholder=' ...')}): download it"
+        " again."
+    )
 
 
 def _tensors(loaded: Any) -> Weights:

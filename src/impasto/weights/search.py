@@ -16,7 +16,7 @@ from impasto.networks import NETWORKS, Layout, Network
 from impasto.weights.cache import kept_file, weights_folder
 from impasto.weights.checksum import is_published
 
-__all__ = ["best_present", "find_weights", "is_foreign", "passed_over", "search_path"]
+__all__ = ["best_present", "find_weights", "is_foreign", "missing_folder", "passed_over", "search_path"]
 
 log = logging.getLogger("impasto")
 
@@ -24,6 +24,11 @@ log = logging.getLogger("impasto")
 def search_path() -> list[Path]:
     """The folders in which weights are looked for, the first one first."""
     return [*_named_folder(), weights_folder(), *_folder_of("torch"), *_folder_of("keras")]
+
+
+def missing_folder() -> Path | None:
+    """The folder that ``IMPASTO_WEIGHTS_DIR`` names, if there is no such folder, so that nothing is found in it."""
+    return next((folder for folder in _named_folder() if not _is_folder(folder)), None)
 
 
 def find_weights(network: Network) -> Path | None:
@@ -90,4 +95,11 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except (OSError, ValueError):  # a folder that may not be looked into, or no path at all
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
         return False

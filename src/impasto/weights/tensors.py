@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from impasto.errors import InputError
 from impasto.networks import Network
 
-__all__ = ["Weights", "check_finite", "fingerprint", "fits", "read_safetensors"]
+__all__ = ["Weights", "check_finite", "check_unchanged", "fingerprint", "fits", "read_safetensors"]
 
 Weights = dict[str, Tensor]
 """``conv4_2.weight`` (outputs x inputs x 3 x 3) and ``conv4_2.bias`` (outputs) for each convolution, float32."""
@@ -39,6 +40,19 @@ def check_finite(weights: Weights, path: Path) -> None:
     """Raise InputError, naming the file, if a value is infinite or not a number."""
     if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
         raise InputError(f"'{path}' has values that are not finite: download it again.")
+
+
+def check_unchanged(weights: Weights, metadata: Mapping[str, str], network: Network, path: Path) -> None:
+    """Raise InputError, naming the file, if these are not the weights whose fingerprint was kept with them.
+
+    Only files that impasto made have a fingerprint; in others there is nothing to compare with.
+    """
+    recorded = metadata.get("fingerprint")
+    if recorded and recorded != fingerprint(weights):
+        raise InputError(
+            f"The weights in '{path}' have changed since they were kept: delete the file, then run"
+            f" 'impasto weights get {network.name}', or copy or import it again."
+        )
 
 
 def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:

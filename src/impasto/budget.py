@@ -1,0 +1,46 @@
+"""A run that has to end at a certain time, with the best picture that can be had by then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from impasto.estimate import Cost, fit_levels, measure_cost, open_ended, seconds_of_next
+from impasto.optimize import Step
+from impasto.transfer import Transfer
+
+__all__ = ["Budget", "within"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """``deadline`` is the time of ``time.monotonic()`` at which the last evaluation has to be done."""
+
+    deadline: float
+
+    def fitted(self, transfer: Transfer, cost: Cost) -> Transfer:
+        """The run with as many evaluations as there is time for, and an open end at the full size."""
+        if transfer.spec.strength == 0:  # nothing is computed
+            return transfer
+        levels = fit_levels(transfer.levels, cost, self.deadline - time.monotonic())
+        return transfer.with_levels(open_ended(levels))
+
+    def steps(self, steps: Iterator[Step], transfer: Transfer, cost: Cost) -> Iterator[Step]:
+        """Hand ``steps`` on until the last one, or until the next one would end too late; at least one."""
+        before = time.monotonic()
+        for step in steps:
+            yield step
+            before, took = time.monotonic(), time.monotonic() - before
+            if before + seconds_of_next(transfer.levels, cost, step, took) > self.deadline:
+                return
+
+
+def within(transfer: Transfer, seconds: float | None) -> tuple[Transfer, Iterator[Step]]:
+    """The run and its steps, which end within ``seconds`` from here on unless that is None."""
+    if seconds is None:
+        return transfer, transfer.steps()
+    budget = Budget(time.monotonic() + seconds)
+    cost = measure_cost(transfer)
+    fitted = budget.fitted(transfer, cost)
+    return fitted, budget.steps(fitted.steps(), fitted, cost)
