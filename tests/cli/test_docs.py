@@ -70,6 +70,8 @@ def pictures(folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(urllib.request.OpenerDirector, "open", refuse)
     for name in ("painting.jpg", "other.jpg"):
         write_picture(folder / name, (60, 60), horizontal=True)
+    for name in ("Pictures", "Paintings"):
+        (Path.home() / name).mkdir(parents=True)  # a home of the test's own: see bare_machine
     (folder / "photos").mkdir()
     for name in ("one.jpg", "two.jpg"):
         write_picture(folder / "photos" / name, (64, 48))

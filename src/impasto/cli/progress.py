@@ -209,6 +209,7 @@ def choose_progress(name: str, *, quiet: bool) -> Progress:
 
 
 def can_redraw() -> bool:
+    """Whether stderr is a terminal on which a line can be drawn again."""
     from rich.console import Console
 
     return sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal
