@@ -5,7 +5,8 @@ python scripts/fuzz_pictures.py [FOLDER] [--count 2000] [--seed 0] [--jobs 1] [-
 The pictures of FOLDER, or those of the demo, are saved in every format that can be read. Copies are cut short, flipped
 bit by bit, given the header of another format, parts too few or too many, and absurd lengths. Each goes through what
 a run does with an input, in a process apart, within 5 s and 1 GB, and must leave no file. What is neither read nor
-refused by an ImpastoError is a failure: it is printed, the file is kept in fuzz_failures, and the exit code is 1.
+refused by an ImpastoError is a failure, and so is what was refused because of an error that was raised in a line of
+impasto's own: it is printed, the file is kept in fuzz_failures, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -222,10 +223,22 @@ def outcome_of(path: Path, format: str) -> str:
             check_message(error, path)
         except AssertionError as wrong:
             return str(wrong)
-        return "refused"
+        return own_error(error) or "refused"
     except BaseException:
         return traceback.format_exc()
     return "read"
+
+
+def own_error(error: ImpastoError) -> str:
+    """The traceback of what ``error`` was made of, if a line of impasto raised it and not one of a decoder."""
+    cause: BaseException = error
+    while cause.__context__ is not None:
+        cause = cause.__context__
+    if isinstance(cause, ImpastoError | ImportError | MemoryError):
+        return ""
+    frames = traceback.extract_tb(cause.__traceback__)
+    is_own = bool(frames) and Path(frames[-1].filename).is_relative_to(Path(impasto.__file__).parent)
+    return "".join(traceback.format_exception(cause)) if is_own else ""
 
 
 def most_bytes() -> int:

@@ -669,6 +669,38 @@ def test_what_fits_into_jpeg_to_the_byte_is_written() -> None:
         assert ("xmp" in image.info) == (extra <= 0)
 
 
+@pytest.mark.parametrize("as_elements", [True, False])
+def test_in_jpeg_the_largest_properties_give_way_and_names_and_rights_stay(as_elements: bool) -> None:
+    names = {"creator": "Jürgen", "rights": "(c) J.", "title": "t" * 20_000, "description": "d" * 20_000}
+    fields = {**names, "source": "s" * 15_000, "coverage": "c" * 9_000, "relation": "r" * 19_000, "language": "de"}
+    packet = only(**fields)
+    if as_elements:
+        markup = "".join(f"<dc:{name}>{text}</dc:{name}>" for name, text in fields.items())
+        packet = only().replace(b"/></rdf", b">" + markup.encode() + b"</rdf:Description></rdf")
+    settings = json.dumps({"a": "y" * 5000})
+    image = opened(written("JPEG", Metadata(xmp=cleaned(packet, {})), settings))
+    written_packet = image.info["xmp"]
+    assert read_settings(image) == settings
+    assert [name for name in fields if f"dc:{name}".encode() not in written_packet] == ["source", "relation"]
+    assert all(text.encode() in written_packet for text in (*names.values(), fields["coverage"]))
+    assert 50_000 < len(written_packet) <= 65_502
+    assert ElementTree.fromstring(written_packet) is not None
+
+
+def test_in_jpeg_settings_that_do_not_fit_do_not_drive_the_photos_xmp_out() -> None:
+    image = opened(written("JPEG", Metadata(xmp=cleaned(only(title="x" * 9000), {})), json.dumps({"a": "y" * 70_000})))
+    assert b"x" * 9000 in image.info["xmp"]
+    assert b"compositeWithTrained" in image.info["xmp"]
+
+
+def test_a_property_is_given_up_for_its_bytes_and_not_its_characters() -> None:
+    packet = cleaned(only(source="a" * 1500, relation="ä" * 1000), {})
+    shorter = cleaned(packet, {}, limit=len(packet) - 1)
+    assert (b"dc:source" in shorter, b"dc:relation" in shorter) == (True, False)
+    assert cleaned(packet, {}, limit=len(packet)) == packet
+    assert cleaned(packet, {}, limit=100) == b""
+
+
 @pytest.mark.parametrize("size", [65_000, 65_600, 70_000, 900_000])
 @pytest.mark.parametrize("format", FORMATS)
 def test_no_size_of_anything_raises(format: str, size: int) -> None:

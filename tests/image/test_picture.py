@@ -10,6 +10,7 @@ from torch import Tensor
 
 from impasto.image.metadata import Metadata
 from impasto.image.picture import Picture, fill_hidden, fill_hidden_
+from impasto.image.resize import resize
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -119,3 +120,52 @@ def test_other_pixels_are_hidden_where_those_of_the_photo_were() -> None:
     other = picture.with_pixels(torch.tensor([0.3, 0.7]).view(1, 1, 1, 2).expand(1, 3, 1, 2))
     assert torch.equal(other.pixels, torch.full((1, 3, 1, 2), 0.7))
     assert (other.origin, other.remarks) == (None, ())
+
+
+def beside(
+    color: tuple[float, ...], junk: tuple[float, ...], alpha: float, edge: int = 260, side: int = 512
+) -> Picture:
+    """``color``, opaque, on the left, and ``junk`` that hardly shows on the right."""
+    pixels, opacity = torch.empty(1, 3, side, side), torch.ones(1, 1, side, side)
+    pixels[..., :edge] = torch.tensor(color).view(1, 3, 1, 1)
+    pixels[..., edge:] = torch.tensor(junk).view(1, 3, 1, 1)
+    opacity[..., edge:] = alpha
+    return Picture(pixels, opacity)
+
+
+GREEN, MAGENTA = (0.0, 159 / 255, 0.0), (1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (100, 90), (700, 700)])
+@pytest.mark.parametrize("alpha", [1 / 255, 3 / 255, 20 / 255])
+def test_a_color_that_hardly_shows_does_not_bleed_into_one_that_does(alpha: float, size: tuple[int, int]) -> None:
+    resized = beside(GREEN, MAGENTA, alpha).resized(size)
+    assert resized.alpha is not None
+    seen = (resized.alpha > 0.4).expand_as(resized.pixels)
+    off = (resized.pixels - torch.tensor(GREEN).view(1, 3, 1, 1)).abs()
+    assert bool(seen.any())
+    assert off[seen].max() < 2 * alpha  # the share that can be seen
+    assert bool(((resized.pixels >= 0) & (resized.pixels <= 1)).all())
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 700)])
+def test_one_color_stays_that_color_at_every_alpha(size: tuple[int, int]) -> None:
+    """Lanczos goes below 0 beside an edge, and the quotient of two such numbers may be anything."""
+    alpha = (noise(1, 128, 128) > 0.97) * noise(1, 128, 128, seed=1)
+    pixels = torch.tensor([0.2, 0.5, 0.8]).view(1, 3, 1, 1).expand(1, 3, 128, 128)
+    torch.testing.assert_close(Picture(pixels, alpha).resized(size).pixels, pixels[..., :1, :1].expand(1, 3, *size))
+
+
+def test_what_is_hidden_after_a_change_of_size_continues_what_is_seen() -> None:
+    picture = beside(GREEN, MAGENTA, 0.0)
+    resized = picture.resized((64, 64))
+    torch.testing.assert_close(resized.pixels, torch.tensor(GREEN).view(1, 3, 1, 1).expand(1, 3, 64, 64))
+    assert torch.equal(picture.pixels[..., 300:], beside(GREEN, MAGENTA, 0.0).pixels[..., 300:])
+
+
+def test_an_opaque_picture_is_resized_as_it_is() -> None:
+    pixels = noise(3, 40, 50)
+    assert torch.equal(Picture(pixels).resized((17, 90)).pixels, resize(pixels, (17, 90)))
+    torch.testing.assert_close(
+        Picture(pixels, torch.ones(1, 1, 40, 50)).resized((17, 90)).pixels, resize(pixels, (17, 90))
+    )

@@ -13,6 +13,7 @@ from impasto.errors import OutputError
 from impasto.image.deep import has_pyvips
 from impasto.image.files import picture_size
 from impasto.image.formats import EXTENSIONS, FORMATS
+from impasto.image.metadata import Metadata
 from impasto.image.picture import Picture
 from impasto.image.read import read_image, read_picture
 from impasto.image.write import encode, losses, to_pil, write_picture
@@ -145,6 +146,25 @@ def test_what_a_format_cannot_hold_is_said(name: str) -> None:
     assert len(found) == len(LOSSES[name])
     assert all(words in sentence for words, sentence in zip(LOSSES[name], found, strict=True))
     assert losses(Picture(torch.rand(1, 3, 8, 8)), FORMATS[name]) == (found[:1] if name == "gif" else [])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_metadata_that_a_format_has_no_room_for_is_said(name: str) -> None:
+    def said(exif: int, xmp: int, **options: bool) -> list[str]:
+        picture = Picture(torch.rand(1, 3, 8, 8), metadata=Metadata(bytes(exif), bytes(xmp)))
+        return losses(picture, FORMATS[name], **options)[name == "gif" :]
+
+    assert said(0, 0) == []
+    assert said(70_000, 70_000, metadata=False) == []
+    if name == "gif":
+        assert [len(said(*sizes)) for sizes in ((1, 0), (0, 1), (9, 9))] == [1, 1, 1]
+        assert said(1, 0)[0].startswith("GIF keeps nothing of what the photo says of itself")
+    elif name == "jpeg":
+        assert said(65_533, 50_000) == []
+        assert ["EXIF" in sentence for sentence in said(65_534, 65_000)] == [True, False]
+        assert ["XMP" in sentence for sentence in said(65_533, 65_000)] == [True]
+    else:
+        assert said(70_000, 70_000) == []
 
 
 def test_gif_shows_what_is_half_visible_or_more() -> None:

@@ -102,7 +102,8 @@ def _prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transf
     inputs, options = job.inputs, job.options
     spec = _with_network(options, progress, values)
     transfer = prepare(inputs.content, inputs.style, spec, options.run, start=inputs.start, schedule=job.schedule)
-    for remark in (*transfer.remarks, *losses(transfer.photo, job.format), *_of_no_use(job)):
+    lost = losses(transfer.photo, job.format, metadata=options.output.metadata)
+    for remark in (*transfer.remarks, *lost, *_of_no_use(job)):
         progress.say(remark)
     if job.made_as:
         for difference in transfer.record.differences(job.made_as):

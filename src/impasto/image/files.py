@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from impasto.errors import ImpastoError, InputError, MissingExtraError, did_you_mean
 from impasto.image.formats import READABLE
+from impasto.image.jpeg import MAX_SCANS, has_too_many_scans
 
 __all__ = [
     "MAX_PIXELS",
@@ -189,7 +190,7 @@ def orientation(image: Image.Image) -> int:
 
 @contextmanager
 def opened(file: File, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """Open a picture whose header is in order and whose pixels are not too many; they are not decoded yet."""
+    """Open a picture whose header is in order and whose pixels and scans are not too many; none is decoded yet."""
     if isinstance(file, Path):
         check_path(file)
     name = name_of(file)
@@ -199,6 +200,8 @@ def opened(file: File, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]
             image = _open(file)
         with image:
             _check_pixels(image, name, length, max_pixels)
+            with decoding(name):
+                _check_scans(image, file, name)
             yield image
 
 
@@ -256,3 +259,14 @@ def _check_pixels(image: Image.Image, name: str, length: int, max_pixels: int) -
             f"{name} claims {width} x {height} pixels in {length:,} bytes, which is a way to fill the memory rather"
             " than a picture: if it is one, reduce it first."
         )
+
+
+def _check_scans(image: Image.Image, file: File, name: str) -> None:
+    if image.format not in ("JPEG", "MPO"):
+        return
+    with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as opened_file:
+        if has_too_many_scans(opened_file):
+            raise InputError(
+                f"{name} is a JPEG of more than {MAX_SCANS} scans, which is a way to take up time rather than a"
+                " picture: if it is one, save it as PNG first."
+            )

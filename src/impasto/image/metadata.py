@@ -20,7 +20,7 @@ from impasto.image.captions import iptc_properties, text_properties
 from impasto.image.exif import MAX_BYTES, read_exif, read_field, write_exif
 from impasto.image.xmp import NO_CHARACTERS, cleaned, read_property
 
-__all__ = ["Metadata", "read_metadata", "read_settings", "save_arguments", "xmp_packet"]
+__all__ = ["Metadata", "metadata_losses", "read_metadata", "read_settings", "save_arguments", "xmp_packet"]
 
 SETTINGS, SOURCE_TYPE = "impasto:Settings", "Iptc4xmpExt:DigitalSourceType"
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -30,6 +30,9 @@ IPTC_IN_TIFF, IPTC_IN_PHOTOSHOP = 33723, 0x0404
 
 JPEG_EXIF, JPEG_XMP = 65_533, 65_502
 """Bytes that fit into a marker of JPEG, "Exif" and two zeros included (XMP part 3, 1.1.3)."""
+
+ROOM_FOR_SETTINGS = 8_000
+"""Bytes that the settings of most runs stay below, for saying what will not fit before they are known."""
 
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
@@ -74,9 +77,10 @@ def save_arguments(format: str, metadata: Metadata, settings: str | None) -> dic
     """Return the arguments of ``PIL.Image.Image.save`` that put ``metadata`` and ``settings`` into a file.
 
     ``format`` is "PNG", "JPEG", "WEBP", "AVIF" or "GIF", which holds the settings alone; ``encode_deep`` writes TIFF,
-    since Pillow cannot compress one that has EXIF. The photo's own XMP gives way to the settings where both do not
-    fit, and in JPEG, EXIF and settings above 64 kB are left out. Without ``settings`` there is no digital source type
-    either. Equal arguments give equal bytes. Raises ValueError for another format.
+    since Pillow cannot compress one that has EXIF. The photo's own XMP gives way to the settings, its largest
+    properties first, where both do not fit, and in JPEG, EXIF and settings above 64 kB are left out. Without
+    ``settings`` there is no digital source type either. Equal arguments give equal bytes. Raises ValueError for
+    another format.
     """
     if format == "GIF":
         return {"comment": _escaped(settings, NOT_ASCII).encode()} if settings else {}
@@ -90,14 +94,34 @@ def save_arguments(format: str, metadata: Metadata, settings: str | None) -> dic
     raise ValueError(f"Pillow cannot write the metadata of {format}.")
 
 
+def metadata_losses(format: str, metadata: Metadata) -> list[str]:
+    """What of the photo's ``metadata`` a file of ``format`` has no room for, a sentence each."""
+    if format == "GIF":
+        kept = "GIF keeps nothing of what the photo says of itself, such as date, camera and author: other formats do."
+        return [kept] if metadata.exif or metadata.xmp else []
+    if format != "JPEG":
+        return []
+    found, elsewhere = [], "PNG, WebP, AVIF and TIFF have room for it."
+    if len(metadata.exif) > JPEG_EXIF:
+        found.append(f"The photo's EXIF is above the 64 kB that JPEG holds, and is left out: {elsewhere}")
+    if len(metadata.xmp) + ROOM_FOR_SETTINGS > JPEG_XMP:
+        found.append(
+            "The photo's XMP and the settings may be above the 64 kB that JPEG holds, and then its largest properties"
+            f" are left out: {elsewhere}"
+        )
+    return found
+
+
 def xmp_packet(metadata: Metadata, settings: str | None, *, limit: int = MAX_BYTES, with_text: bool = True) -> bytes:
     """Return the photo's XMP with the source type and ``settings``, of ``limit`` bytes at most; b"" if there is none.
 
-    ``with_text=False`` leaves the text of the settings out, for a format that has another place for it.
+    What does not fit is given up: the photo's largest properties first, then the settings. ``with_text=False`` leaves
+    the text of the settings out, for a format that has another place for it.
     """
     source = {SOURCE_TYPE: [COMPOSITE]} if settings else {}
     text = {SETTINGS: [_escaped(settings, NO_CHARACTERS)]} if settings and with_text else {}
-    packets = (cleaned(xmp, more) for xmp, more in ((metadata.xmp, source | text), (b"", source | text), (b"", source)))
+    choices = ((metadata.xmp, source | text), (b"", source | text), (metadata.xmp, source), (b"", source))
+    packets = (cleaned(xmp, more, limit=limit) for xmp, more in choices)
     return next(packet for packet in packets if len(packet) <= limit)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +10,12 @@ from torch import Tensor
 
 from impasto.image.files import Origin
 from impasto.image.metadata import Metadata
-from impasto.image.resize import crop_to_aspect, resize
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from impasto.image.resize import crop_to_aspect, resampled, resize
 
 __all__ = ["Picture", "fill_hidden", "fill_hidden_"]
+
+FAINT = 0.5 / 255
+"""Alpha below which a change of size leaves no color to speak of, but rounding errors divided by one another."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +42,18 @@ class Picture:
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
     def resized(self, size: tuple[int, int]) -> Picture:
-        """The same at (height, width) ``size``."""
-        return self._changed(lambda image: resize(image, size))
+        """The same at (height, width) ``size``; each color counts as much as it can be seen."""
+        if self.alpha is None or self.size == tuple(size):
+            return replace(self, pixels=resize(self.pixels, size))
+        weight = resampled(self.alpha, size)  # beyond [0, 1] where the colors that it weights are
+        pixels = resampled(self.pixels * self.alpha, size).div_(weight.clamp_min(FAINT)).clamp_(0, 1)
+        pixels = fill_hidden_(pixels, weight * (weight >= FAINT)).to(self.pixels)
+        return replace(self, pixels=pixels, alpha=weight.clamp(0, 1).to(self.alpha))
 
     def cropped_to_aspect(self, size: tuple[int, int]) -> Picture:
         """The middle of it, with the proportions of ``size``."""
-        return self._changed(lambda image: crop_to_aspect(image, size))
-
-    def _changed(self, change: Callable[[Tensor], Tensor]) -> Picture:
-        alpha = None if self.alpha is None else change(self.alpha)
-        return replace(self, pixels=change(self.pixels), alpha=alpha)
+        alpha = None if self.alpha is None else crop_to_aspect(self.alpha, size)
+        return replace(self, pixels=crop_to_aspect(self.pixels, size), alpha=alpha)
 
     def with_pixels(self, pixels: Tensor) -> Picture:
         """Another picture of the same size and kind, as what is made of a photo is; it comes from no file."""

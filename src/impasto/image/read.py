@@ -14,6 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from impasto.errors import InputError
+from impasto.image.codepoints import has_other_code_points
 from impasto.image.deep import file_depth, has_pyvips, read_deep
 from impasto.image.files import (
     MAX_PIXELS,
@@ -84,12 +85,14 @@ def _read(source: ImageLike, max_pixels: int) -> Picture:
 
 def _from_file(file: File, max_pixels: int) -> Picture:
     with opened(file, max_pixels=max_pixels) as image, decoding(name_of(file)):
+        remarks = _remarks_on_code_points(image, name_of(file))
         depth, size = file_depth(image), upright_size(image)
         deep = _from_deep(file, image) if depth == 16 and image.format in ("PNG", "TIFF") and has_pyvips() else None
         picture = deep or _from_pil(image, name_of(file), depth)
         if picture.size != size:
-            raise ValueError(f"announced are {size[1]} x {size[0]} pixels")
-        return replace(picture, origin=origin_of(file))
+            reason = f"announced are {size[1]} x {size[0]} pixels"
+            raise InputError(f"{name_of(file)} is damaged ({reason}): copy or download it again.")
+        return replace(picture, origin=origin_of(file), remarks=(*remarks, *picture.remarks))
 
 
 def _from_deep(file: File, image: Image.Image) -> Picture | None:
@@ -134,6 +137,13 @@ def _remarks_on_frames(image: Image.Image, name: str) -> list[str]:
     """On animations and TIFF of several pages; the second picture in a phone's MPO is a copy."""
     has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
     return [f"{name} has several frames, and the first one was read."] if has_frames else []
+
+
+def _remarks_on_code_points(image: Image.Image, name: str) -> list[str]:
+    """On colors that are named without a profile; while the file is open, which that of a PNG is until it is loaded."""
+    if _profile_of(image) or not has_other_code_points(image):
+        return []
+    return [f"{name} is HDR or wide color by code points, and was read as sRGB: colors may be off."]
 
 
 def _profile_of(image: Image.Image) -> bytes | None:

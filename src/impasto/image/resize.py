@@ -11,20 +11,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["crop_to_aspect", "resize"]
+__all__ = ["crop_to_aspect", "resampled", "resize"]
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample 1 x 3 x H x W in [0, 1] to ``size`` = (height, width); the same device, dtype and range."""
     if tuple(image.shape[-2:]) == tuple(size):
         return image
+    return resampled(image, size).clamp(0, 1).to(image.device, image.dtype)
+
+
+def resampled(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The same in float32 on the CPU, and beyond [0, 1] as far as the filter overshoots beside edges."""
     height, width = size
     channels = [
         Image.fromarray(channel).resize((width, height), Image.Resampling.LANCZOS)
         for channel in image[0].to("cpu", torch.float32).numpy()
     ]
-    pixels = torch.from_numpy(np.stack([np.asarray(channel) for channel in channels]))[None]
-    return pixels.clamp(0, 1).to(image.device, image.dtype)
+    return torch.from_numpy(np.stack([np.asarray(channel) for channel in channels]))[None]
 
 
 def crop_to_aspect(image: Tensor, size: tuple[int, int]) -> Tensor:

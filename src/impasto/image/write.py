@@ -15,7 +15,7 @@ from torch import Tensor
 from impasto.image.deep import encode_deep, has_pyvips
 from impasto.image.destination import check_destination, write_bytes
 from impasto.image.formats import Format, check_sides, format_of
-from impasto.image.metadata import save_arguments
+from impasto.image.metadata import metadata_losses, save_arguments
 from impasto.image.picture import Picture
 from impasto.image.profile import from_srgb, is_srgb, srgb_profile, transform_16_bits
 
@@ -45,18 +45,19 @@ def encode(picture: Picture, format: Format, *, quality: int | None = None, sett
     if is_deep or format.name == "TIFF":
         return _encode_deep(picture, format, settings, np.uint16 if is_deep else np.uint8)
     arguments = save_arguments(format.name, picture.metadata, settings)
-    if format.name == "GIF":
-        image = _indexed(picture)
-    else:
-        image = _layered(_in_profile(picture, np.uint8), picture.alpha)
+    image = _indexed(picture) if format.name == "GIF" else _layered(_in_profile(picture, np.uint8), picture.alpha)
+    if format.keeps_profile:
         arguments["icc_profile"] = picture.profile or srgb_profile()
     buffer = io.BytesIO()
     image.save(buffer, format.name, **arguments, **_how_well(format, quality))
     return buffer.getvalue()
 
 
-def losses(picture: Picture, format: Format) -> list[str]:
-    """What of ``picture`` a file of ``format`` written here cannot hold, a sentence each."""
+def losses(picture: Picture, format: Format, *, metadata: bool = True) -> list[str]:
+    """What of ``picture`` a file of ``format`` written here cannot hold, a sentence each.
+
+    ``metadata`` says whether that of the photo is wanted; if not, nothing is said of it.
+    """
     found = []
     if format.name == "GIF":
         found.append("GIF has 256 colors, and no half transparent ones: PNG, WebP and TIFF keep them all.")
@@ -66,7 +67,7 @@ def losses(picture: Picture, format: Format) -> list[str]:
         found.append(f"{format.name} has 8 bits a channel, the photo 16: PNG and TIFF keep them.")
     elif picture.depth == 16 and not _can_be_deep(picture):
         found.append("The photo's 16 bits a channel were reduced to 8: pip install 'impasto[large]' keeps them.")
-    return found
+    return [*found, *(metadata_losses(format.name, picture.metadata) if metadata else ())]
 
 
 def write_picture(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 from xml.dom.minidom import parseString
 from xml.parsers.expat import ExpatError
@@ -35,6 +36,9 @@ NAMESPACES = {
 
 CONTAINERS = {"dc:title": "Alt", "dc:description": "Alt", "dc:rights": "Alt", "dc:creator": "Seq", "dc:subject": "Bag"}
 """How XMP holds the properties that are not one plain text (part 1, section 8.3)."""
+
+PRECIOUS = ("dc:creator", "dc:rights", "dc:description", "dc:title")
+"""The properties that are given up last where there is no room for all."""
 
 DROPPED_NAMESPACES = (
     NAMESPACES["impasto"],  # the settings of an earlier run
@@ -90,19 +94,22 @@ UNUSABLE = (ExpatError, ValueError, IndexError, RecursionError)
 """What comes of a packet that is damaged, has no RDF, or is nested by the thousand."""
 
 
-def cleaned(packet: bytes, properties: Mapping[str, Sequence[str]]) -> bytes:
+def cleaned(packet: bytes, properties: Mapping[str, Sequence[str]], *, limit: int | None = None) -> bytes:
     """Return ``packet`` without what describes another file, and with those of ``properties`` that it does not have.
 
     A property is named with a prefix of ``NAMESPACES``; it has one text or, if it is a list, several. What is not
     well-formed UTF-8, has a DOCTYPE or is above ``MAX_BYTES`` counts as an empty packet, and so does b"". The result
     is b"" if nothing is left.
+
+    Above ``limit`` bytes, properties are given up until it fits, the largest first, those of ``PRECIOUS`` last and
+    those of ``properties`` never: what cannot fit without them comes out too large.
     """
     try:
         document = _parsed(packet)
         _clean(document)
-        return _completed(document, properties)
+        return _completed(document, properties, limit)
     except UNUSABLE:
-        return _completed(parseString(EMPTY), properties)
+        return _completed(parseString(EMPTY), properties, limit)
 
 
 def read_property(packet: bytes, name: str) -> str | None:
@@ -146,14 +153,52 @@ def _is_foreign(namespace: str) -> bool:
     return namespace.startswith(DROPPED_NAMESPACES) and not namespace.startswith(KEPT_NAMESPACES)
 
 
-def _completed(document: Node, properties: Mapping[str, Sequence[str]]) -> bytes:
+def _completed(document: Node, properties: Mapping[str, Sequence[str]], limit: int | None) -> bytes:
     missing = {name: texts for name, texts in properties.items() if texts and not any(_found(document, name))}
     if missing:
         about = next((node.getAttributeNS(RDF, "about") for node in _descriptions(document)), "")
         _rdf(document).appendChild(parseString(_description(about, missing)).documentElement)
+    packet = _packet(document)
+    if limit is None or len(packet) <= limit:
+        return packet
+    _give_up(document, len(packet) - limit, properties)
+    return _packet(document)
+
+
+def _packet(document: Node) -> bytes:
     if not any(_says_something(element) for element in document.getElementsByTagName("*")):
         return b""
     return (HEAD + _markup(document.documentElement) + TAIL).encode()
+
+
+def _give_up(document: Node, excess: int, kept: Iterable[str]) -> None:
+    """Remove properties until ``excess`` bytes are gone, or none is left but those ``kept``."""
+    last, never = ({id(node) for name in names for node in _found(document, name)} for names in (PRECIOUS, kept))
+    sizes = [
+        (id(node) in last, -len(_written(node).encode()), place, node)
+        for place, node in enumerate(_properties(document))
+        if id(node) not in never
+    ]
+    for _, size, _, node in sorted(sizes, key=itemgetter(0, 1, 2)):
+        if excess <= 0:
+            return
+        if node.nodeType == node.ATTRIBUTE_NODE:
+            node.ownerElement.removeAttributeNode(node)
+        else:
+            node.parentNode.removeChild(node)
+        excess += size
+
+
+def _properties(document: Node) -> Iterator[Node]:
+    """The attributes and elements that are properties of the picture."""
+    for description in _descriptions(document):
+        nodes = (*description.attributes.values(), *description.childNodes)
+        yield from (node for node in nodes if node.namespaceURI not in (None, *FRAME))
+
+
+def _written(node: Node) -> str:
+    """An attribute or element as it stands in a packet."""
+    return f' {node.name}="{_quoted(node.value)}"' if node.nodeType == node.ATTRIBUTE_NODE else _markup(node)
 
 
 def _says_something(element: Node) -> bool:
@@ -210,7 +255,7 @@ def _markup(node: Node) -> str:
         return _escaped(node.data)
     if node.nodeType != node.ELEMENT_NODE:
         return ""
-    attributes = "".join(f' {attribute.name}="{_quoted(attribute.value)}"' for attribute in node.attributes.values())
+    attributes = "".join(map(_written, node.attributes.values()))
     return f"<{node.tagName}{attributes}>{''.join(map(_markup, node.childNodes))}</{node.tagName}>"
 
 
