@@ -13,7 +13,7 @@ from impasto.color import match_color, match_lightness, to_gray
 from impasto.device import resolve_machine
 from impasto.errors import InputError
 from impasto.features import Extractor
-from impasto.image.files import expanded
+from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
 from impasto.image.resize import crop_to_aspect

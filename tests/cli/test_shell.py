@@ -10,8 +10,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
 
-from impasto.image.files import expanded
 from impasto.image.formats import format_of
+from impasto.image.paths import expanded
 
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 HUE = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;)")

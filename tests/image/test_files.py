@@ -13,18 +13,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from impasto.errors import InputError, MissingExtraError
-from impasto.image.files import (
-    BOMB_PIXELS,
-    MAX_PIXELS,
-    Origin,
-    check_path,
-    decoding,
-    expanded,
-    name_of,
-    opened,
-    origin_of,
-    picture_size,
-)
+from impasto.image.files import BOMB_PIXELS, MAX_PIXELS, Origin, decoding, name_of, opened, origin_of, picture_size
+from impasto.image.paths import check_path, expanded
 from impasto.image.read import read_picture
 
 from .sources import encoded, grain, png, png_chunk, png_of_zeros, tiff

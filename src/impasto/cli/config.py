@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from impasto.errors import InputError, OptionError, did_you_mean
-from impasto.image.files import expanded
+from impasto.image.paths import expanded
 from impasto.presets import get_preset
 from impasto.spec import OutputOptions, RunOptions, StyleSpec
 from impasto.validation import build

@@ -12,8 +12,9 @@ from impasto.cli.job import STDOUT, Inputs, Job, default_name, numbered
 from impasto.cli.options import Options
 from impasto.errors import InputError, OptionError, OutputError, did_you_mean
 from impasto.image.destination import check_destination, new_file_beside
-from impasto.image.files import File, expanded, picture_size
+from impasto.image.files import File, picture_size
 from impasto.image.formats import EXTENSIONS, check_sides, named_format
+from impasto.image.paths import expanded
 from impasto.networks import NETWORKS, VGG19, get_network
 from impasto.pyramid import Level, plan_pyramid
 from impasto.spec import STARTS, StyleSpec, output_size

@@ -14,8 +14,9 @@ from impasto.cli.options import Options
 from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
 from impasto.cli.running import run_job
 from impasto.errors import InputError, OptionError, did_you_mean
-from impasto.image.files import File, expanded, name_of
+from impasto.image.files import File, name_of
 from impasto.image.formats import EXTENSIONS, named_format
+from impasto.image.paths import expanded
 from impasto.pyramid import Level
 from impasto.spec import STARTS, OutputOptions, RunOptions, StyleSpec
 from impasto.validation import build

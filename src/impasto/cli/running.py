@@ -20,7 +20,7 @@ from impasto.cli.plan import Plan
 from impasto.cli.progress import Progress, choose_progress
 from impasto.cli.saving import finishing_seconds, new_recorder, save, save_animation, save_snapshot
 from impasto.errors import ImpastoError
-from impasto.image.files import expanded
+from impasto.image.paths import expanded
 from impasto.spec import StyleSpec
 
 if TYPE_CHECKING:

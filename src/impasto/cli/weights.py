@@ -11,7 +11,7 @@ import typer
 from impasto.cli.download import download_progress
 from impasto.cli.options import unwrapped
 from impasto.errors import ImpastoError, InputError, MissingError, MissingWeightsError
-from impasto.image.files import expanded
+from impasto.image.paths import expanded
 from impasto.networks import NETWORKS, get_network
 
 if TYPE_CHECKING:

@@ -16,19 +16,10 @@ from torch import Tensor
 from impasto.errors import InputError
 from impasto.image.codepoints import has_other_code_points
 from impasto.image.deep import file_depth, has_pyvips, read_deep
-from impasto.image.files import (
-    MAX_PIXELS,
-    File,
-    decoding,
-    expanded,
-    name_of,
-    opened,
-    orientation,
-    origin_of,
-    upright_size,
-)
+from impasto.image.files import MAX_PIXELS, File, decoding, name_of, opened, orientation, origin_of, upright_size
 from impasto.image.metadata import read_metadata
 from impasto.image.modes import flattened, upright
+from impasto.image.paths import expanded
 from impasto.image.picture import Picture, fill_hidden_
 from impasto.image.profile import is_srgb, restorable, srgb_profile, to_srgb, transform_16_bits
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from impasto.errors import OutputError
 from impasto.image.destination import new_file_beside
-from impasto.image.files import expanded
+from impasto.image.paths import expanded
 from impasto.networks import Network
 
 if TYPE_CHECKING:

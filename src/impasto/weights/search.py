@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from impasto.errors import InputError
-from impasto.image.files import expanded
+from impasto.image.paths import expanded
 from impasto.networks import NETWORKS, Layout, Network
 from impasto.weights.cache import kept_file, weights_folder
 from impasto.weights.checksum import is_published
