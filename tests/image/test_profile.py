@@ -153,3 +153,10 @@ def test_converting_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     transform_16_bits(grain(kind=np.uint16), matrix_profile(P3), srgb_profile())
     transform_16_bits(grain(kind=np.uint16), matrix_profile(P3), b"damaged")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_color_space_whose_name_is_damaged_fits_nothing() -> None:
+    data = bytearray(srgb_profile())
+    data[16:20] = b"RG\xb6 "
+    assert to_srgb(Image.new("RGB", (2, 2)), bytes(data)) is None
+    assert not restorable(bytes(data))

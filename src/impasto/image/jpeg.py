@@ -11,7 +11,7 @@ MAX_SCANS = 100
 """As in libtiff, for the JPEG in a TIFF. Programs write 10 to 20, and one or three where it is not progressive."""
 
 END, SCAN = b"\xd9", b"\xda"
-MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
+MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 """What ends a scan or begins a segment: no stuffed byte, no restart, and nothing else that has no length."""
 
 BLOCK_BYTES = 1 << 20

@@ -111,8 +111,11 @@ def is_srgb(profile: bytes) -> bool:
 
 
 def _space(profile: ImageCms.ImageCmsProfile | None) -> str:
-    """The color space of the numbers that a profile explains: RGB, GRAY, CMYK, ...; "" for none."""
-    return profile.profile.xcolor_space.strip() if profile else ""
+    """The color space of the numbers that a profile explains: RGB, GRAY, CMYK, ...; "" for none, or a damaged name."""
+    try:
+        return profile.profile.xcolor_space.strip() if profile else ""
+    except UnicodeDecodeError:
+        return ""
 
 
 def _opened(profile: bytes) -> ImageCms.ImageCmsProfile | None:
