@@ -76,7 +76,7 @@ def prepare(
     origins = {role: picture.origin for role, picture in pictures.items() if picture.origin}
     return Transfer(
         photo=shown,
-        content=seen,
+        content=replace(cropped, pixels=seen),
         style=replace(painting, pixels=model),
         init=_starting_picture(seen, model, pictures.get("init"), schedule.size, spec),
         size=schedule.size,

@@ -31,12 +31,12 @@ log = logging.getLogger("impasto")
 class Transfer:
     """Everything that a run needs, checked and resolved: the pictures, the options, the plan, the network.
 
-    ``photo`` is the content at ``size``, ``content`` and ``style`` the pixels that are compared: gray ones, or with
+    ``photo`` is the content at ``size``, ``content`` and ``style`` the pictures that are compared: gray ones, or with
     other colors, if ``spec.color`` says so. ``size`` is the (height, width) of the finished picture in pixels.
     """
 
     photo: Picture
-    content: Tensor
+    content: Picture
     style: Picture
     init: Tensor
     size: tuple[int, int]
@@ -50,13 +50,13 @@ class Transfer:
     def objective(self, level: Level) -> Objective:
         """What is minimized at ``level``."""
         device = self.machine.device
-        photo, style = self.photo.resized(level.size), self.style.resized(level.style_size)
+        content, style = self.content.resized(level.size), self.style.resized(level.style_size)
         return style_transfer_objective(
             self.extractor,
-            resize(self.content, level.size).to(device),
+            content.pixels.to(device),
             style.pixels.to(device),
             self.spec,
-            content_alpha=None if photo.alpha is None else photo.alpha.to(device),
+            content_alpha=None if content.alpha is None else content.alpha.to(device),
             style_alpha=None if style.alpha is None else style.alpha.to(device),
         )
 
@@ -67,7 +67,7 @@ class Transfer:
     def _steps(self) -> Iterator[Step]:
         finish = self.finished if self.spec.color == "content" else None
         if self.spec.strength == 0:
-            photo = resize(self.content, self.size)
+            photo = self.content.resized(self.size).pixels
             yield Step(photo, Evaluation(torch.zeros(()), torch.zeros_like(photo)), 1, 1, finish)
             return
         previous = self.init

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -203,3 +204,27 @@ def to_primaries(values: Array, primaries: Matrix, gamma: float | None = None) -
     """What H x W x 3 of sRGB in [0, 1] are in a matrix profile."""
     light = np.clip(decode_srgb(values) @ np.transpose(SRGB) @ np.linalg.inv(np.transpose(primaries)), 0, 1)
     return light ** (1 / gamma) if gamma else encode_srgb(light)
+
+
+def values(packet: bytes, name: str) -> list[str]:
+    """The texts of a property, read by ElementTree."""
+    prefixes = {
+        "dc": "http://purl.org/dc/elements/1.1/",
+        "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+        "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+        "impasto": "https://impasto.invalid/ns/1.0/",
+        "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    }
+    root = ElementTree.fromstring(packet)
+    found = root.findall(f".//{name}", prefixes)
+    items = [item.text or "" for element in found for item in element.iterfind(".//rdf:li", prefixes)]
+    return items or [element.text or "" for element in found]
+
+
+def only(**fields: str) -> bytes:
+    """A packet with some properties of Dublin Core as attributes."""
+    attributes = " ".join(f'dc:{name}="{text}"' for name, text in fields.items())
+    return (
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="uuid:7"'
+        f' xmlns:dc="http://purl.org/dc/elements/1.1/" {attributes}/></rdf:RDF>'
+    ).encode()

@@ -21,6 +21,8 @@ from impasto.image.exif import read_exif, write_exif
 from impasto.image.metadata import Metadata, read_metadata, read_settings, save_arguments
 from impasto.image.xmp import cleaned
 
+from .sources import only, values
+
 FORMATS = ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"]
 SETTINGS = json.dumps(
     {"network": "vgg19", "inputs": ["Grüße <&> \u2028 ✓.jpg"], "style_weight": 1e6}, ensure_ascii=False
@@ -186,30 +188,6 @@ def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def values(packet: bytes, name: str) -> list[str]:
-    """The texts of a property, read by ElementTree."""
-    prefixes = {
-        "dc": "http://purl.org/dc/elements/1.1/",
-        "photoshop": "http://ns.adobe.com/photoshop/1.0/",
-        "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-        "impasto": "https://impasto.invalid/ns/1.0/",
-        "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    }
-    root = ElementTree.fromstring(packet)
-    found = root.findall(f".//{name}", prefixes)
-    items = [item.text or "" for element in found for item in element.iterfind(".//rdf:li", prefixes)]
-    return items or [element.text or "" for element in found]
-
-
-def only(**fields: str) -> bytes:
-    """A packet with some properties of Dublin Core as attributes."""
-    attributes = " ".join(f'dc:{name}="{text}"' for name, text in fields.items())
-    return (
-        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="uuid:7"'
-        f' xmlns:dc="http://purl.org/dc/elements/1.1/" {attributes}/></rdf:RDF>'
-    ).encode()
 
 
 @pytest.mark.parametrize("format", FORMATS)

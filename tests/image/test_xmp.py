@@ -6,30 +6,7 @@ import pytest
 
 from impasto.image.xmp import cleaned, read_property
 
-
-def values(packet: bytes, name: str) -> list[str]:
-    """The texts of a property, read by ElementTree."""
-    prefixes = {
-        "dc": "http://purl.org/dc/elements/1.1/",
-        "photoshop": "http://ns.adobe.com/photoshop/1.0/",
-        "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-        "impasto": "https://impasto.invalid/ns/1.0/",
-        "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    }
-    root = ElementTree.fromstring(packet)
-    found = root.findall(f".//{name}", prefixes)
-    items = [item.text or "" for element in found for item in element.iterfind(".//rdf:li", prefixes)]
-    return items or [element.text or "" for element in found]
-
-
-def only(**fields: str) -> bytes:
-    """A packet with some properties of Dublin Core as attributes."""
-    attributes = " ".join(f'dc:{name}="{text}"' for name, text in fields.items())
-    return (
-        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="uuid:7"'
-        f' xmlns:dc="http://purl.org/dc/elements/1.1/" {attributes}/></rdf:RDF>'
-    ).encode()
-
+from .sources import only, values
 
 LAUGHS = b'<!DOCTYPE r [<!ENTITY a "ha">' + b"".join(
     b'<!ENTITY %c "%s">' % (98 + level, b"&%c;" % (97 + level) * 10) for level in range(9)
