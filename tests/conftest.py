@@ -74,7 +74,8 @@ def extractor(tiny: Network, tiny_weights: Weights) -> Extractor:
 
 @pytest.fixture
 def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the machine that runs the tests is seen by them."""
+    """Nothing of the machine that runs the tests is seen by them, nor the network that comes with the package."""
+    monkeypatch.delitem(NETWORKS, "compact")
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name in ("IMPASTO_WEIGHTS_DIR", "KERAS_HOME", "TORCH_HOME"):
             monkeypatch.delenv(name)

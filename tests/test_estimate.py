@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.estimate import MOST_EVALUATIONS, SPARE, Cost, fit_levels, measure_cost, open_ended, seconds_of_next
+from impasto.features import Extractor
 from impasto.objective import Evaluation
 from impasto.optimize import Step
 from impasto.prepare import prepare
@@ -17,7 +18,7 @@ from impasto.transfer import Transfer
 def test_cost_is_summed_over_levels():
     cost = Cost(fixed=1.0, per_pixel=0.01)
     small, large = Level((10, 10), (10, 20), 4), Level((20, 20), (10, 20), 2)
-    assert cost.of_evaluation(100) == pytest.approx(2.0)
+    assert cost.of_evaluation(small) == pytest.approx(2.0)
     assert cost.of_level(small) == pytest.approx((2.0 + 2.0) / 3 + 4 * 2.0)
     assert cost.of_levels([small, large]) == pytest.approx(cost.of_level(small) + (5.0 + 2.0) / 3 + 2 * 5.0)
 
@@ -39,7 +40,7 @@ def test_a_measured_cost_is_a_time(transfer):
 def test_larger_pictures_are_timed_until_an_evaluation_takes_long_enough(transfer, monkeypatch):
     timed = []
 
-    def seconds(_: Transfer, side: int) -> float:
+    def seconds(_: Transfer, network: Extractor, side: int) -> float:
         timed.append(side)
         return 0.01 + 1e-6 * side**2
 
@@ -50,7 +51,7 @@ def test_larger_pictures_are_timed_until_an_evaluation_takes_long_enough(transfe
 
 
 def test_noise_in_the_clock_gives_no_negative_times(transfer, monkeypatch):
-    monkeypatch.setattr("impasto.estimate._time_evaluation", lambda _, side: 1.0 / side)
+    monkeypatch.setattr("impasto.estimate._time_evaluation", lambda _transfer, _network, side: 1.0 / side)
     cost = measure_cost(transfer)
     assert cost.per_pixel == 0
     assert cost.fixed > 0
@@ -84,7 +85,7 @@ def test_a_fitted_run_takes_the_time_it_has(cost: Cost, seconds: float) -> None:
     improved = [level for level in levels if level.iterations > 1]
     if not improved or improved[-1].iterations == MOST_EVALUATIONS:
         return
-    rounded_off = sum(cost.of_evaluation(level.pixels) for level in improved)
+    rounded_off = sum(cost.of_evaluation(level) for level in improved)
     assert cost.of_levels(improved) + rounded_off >= seconds / SPARE * (1 - 1e-9)
 
 
@@ -99,7 +100,7 @@ def test_all_sizes_get_more_or_fewer_evaluations_in_the_same_proportion() -> Non
 
 
 def test_in_a_short_time_the_coarse_sizes_are_improved_and_the_full_one_is_only_looked_at() -> None:
-    full = COST.of_evaluation(PLANNED[-1].pixels)
+    full = COST.of_evaluation(PLANNED[-1])
     levels = fit_levels(PLANNED, COST, 2 * full)
     assert levels[-1].iterations == 1
     assert all(level.iterations > 1 for level in levels[:-1])
@@ -127,10 +128,12 @@ def test_time_that_is_left_is_spent_at_the_full_size() -> None:
 
 def test_the_time_of_the_next_evaluation_follows_the_pace_of_the_last_one() -> None:
     levels = [Level((10, 20), (20, 20), 3), Level((20, 40), (40, 40), 2)]
-    steps = [_step(level, index) for level in levels for index in range(1, level.iterations + 1)]
+    steps = [
+        _step(level, place, index) for place, level in enumerate(levels) for index in range(1, level.iterations + 1)
+    ]
     pace = 1.7
     took = [
-        pace * (COST.of_evaluation(level.pixels) + (COST.of_targets(level) if index == 1 else 0))
+        pace * (COST.of_evaluation(level) + (COST.of_targets(level) if index == 1 else 0))
         for level in levels
         for index in range(1, level.iterations + 1)
     ]
@@ -138,6 +141,6 @@ def test_the_time_of_the_next_evaluation_follows_the_pace_of_the_last_one() -> N
     assert expected == pytest.approx([*took[1:], 0.0])
 
 
-def _step(level: Level, index: int) -> Step:
+def _step(level: Level, place: int, index: int) -> Step:
     pixels = torch.zeros(1, 3, *level.size)
-    return Step(pixels, Evaluation(torch.zeros(()), pixels), index, level.iterations)
+    return Step(pixels, Evaluation(torch.zeros(()), pixels), index, level.iterations, level=place)

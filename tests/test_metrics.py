@@ -28,6 +28,7 @@ def test_a_picture_has_no_error_against_itself(extractor: Extractor, pair: tuple
     assert metrics.content_error(extractor, image, image) == 0
     assert metrics.style_error(extractor, image, image) == 0
     assert metrics.sliced_wasserstein(extractor, image, image) == 0
+    assert metrics.color_cast(image, image) == 0
     assert metrics.ssim(image, image) == pytest.approx(1)
 
 
@@ -62,6 +63,42 @@ def test_quantiles_give_the_wasserstein_distance_of_scipy() -> None:
     rows = [metrics._quantiles(torch.from_numpy(values)[None], count=4000) for values in (ours, theirs)]
     distance = float((rows[0] - rows[1]).abs().mean())
     assert distance == pytest.approx(wasserstein_distance(ours, theirs), rel=1e-6)
+
+
+def gray(lightness: float, height: int = 8, width: int = 8) -> Tensor:
+    """A flat gray of that CIE L."""
+    y = ((lightness + 16) / 116) ** 3
+    return torch.full((1, 3, height, width), 1.055 * y ** (1 / 2.4) - 0.055, dtype=torch.float64)
+
+
+def test_color_cast_of_two_grays_is_the_difference_of_their_lightness() -> None:
+    assert metrics.color_cast(gray(70), gray(45, 20, 30)) == pytest.approx(25, abs=1e-6)
+    assert metrics.color_cast(torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)) == pytest.approx(100, abs=1e-6)
+
+
+def test_color_cast_sees_the_mean_and_not_what_it_is_made_of() -> None:
+    halves = torch.cat([gray(30), gray(70)], dim=-1)
+    assert metrics.color_cast(halves, gray(50)) == pytest.approx(0, abs=1e-6)
+
+
+def mean_lab(image: Tensor) -> np.ndarray:
+    """The mean CIE Lab by the chromaticities of sRGB's primaries and of D65, and the thresholds of CIE 15 as 6 / 29."""
+    xy = np.array([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06], [0.3127, 0.3290]])
+    xyz = np.column_stack([xy, 1 - xy.sum(axis=1)]) / xy[:, 1:]
+    white, primaries = xyz[3], xyz[:3].T
+    matrix = primaries * np.linalg.solve(primaries, white)
+    values = image[0].permute(1, 2, 0).numpy()
+    linear = np.where(values > 0.04045, ((values + 0.055) / 1.055) ** 2.4, values / 12.92)
+    t = linear @ matrix.T / white
+    x, y, z = np.moveaxis(np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29), -1, 0)
+    return np.array([np.mean(116 * y - 16), np.mean(500 * (x - y)), np.mean(200 * (y - z))])
+
+
+def test_color_cast_is_the_distance_of_the_mean_lab(picture: Picture) -> None:
+    output, painting = picture(40, 30, seed=1), picture(25, 50, seed=2) ** 3
+    expected = np.linalg.norm(mean_lab(output) - mean_lab(painting))
+    assert expected > 10
+    assert metrics.color_cast(output, painting) == pytest.approx(expected, abs=0.01)
 
 
 def test_ssim_agrees_with_gaussian_windows_of_scipy(pair: tuple[Tensor, Tensor]) -> None:
@@ -109,4 +146,5 @@ def test_measure_brings_photo_and_painting_to_size(extractor: Extractor, picture
     assert found.style_error == metrics.style_error(extractor, output, small_painting)
     halves = resize(output, (32, 48)), resize(small_painting, (24, 16))
     assert found.style_error_half == metrics.style_error(extractor, *halves)
+    assert found.color_cast == metrics.color_cast(output, small_painting)
     assert set(found.as_dict()) == set(metrics.Figures.__dataclass_fields__)

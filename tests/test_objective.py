@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from impasto.errors import OptionError
 from impasto.features import Extractor
+from impasto.moments import moments
 from impasto.networks import VGG19, Network
 from impasto.objective import Evaluate, Evaluation, Objective, bounded, style_transfer_objective
 from impasto.presets import resolve_spec
@@ -393,3 +395,61 @@ def test_out_of_range_the_loss_is_that_of_the_picture_as_it_is_saved(objective: 
     saved = objective(wide.clamp(0, 1))
     assert torch.equal(evaluation.loss, saved.loss)
     assert evaluation.terms == saved.terms
+
+
+@pytest.fixture
+def student_weights(tiny: Network) -> tuple[Network, Weights]:
+    """A narrow network that was taught by a wider one, and random numbers for it."""
+    network = replace(tiny, name="student", source="", blocks=((3, 3), (5, 5), (6,) * 4, (6,) * 4, (6,)), teacher=tiny)
+    generator = torch.Generator().manual_seed(5)
+    weights = {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64) * 0.3
+        for name, shape in network.tensor_shapes.items()
+    }
+    return network, weights
+
+
+@pytest.fixture
+def student(student_weights: tuple[Network, Weights]) -> Extractor:
+    return Extractor(*student_weights, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("normalization", ["relative", "classic"])
+def test_a_student_is_judged_by_what_its_maps_say_that_the_teacher_sees(
+    normalization: str,
+    student: Extractor,
+    student_weights: tuple[Network, Weights],
+    tiny: Network,
+    picture: Picture,
+) -> None:
+    """The three-line reference: map the features, and take the losses of the mapped ones."""
+    photo, painting, pixels = picture(16, 20, seed=1), picture(24, 18, seed=2), picture(16, 20, seed=3)
+    options = spec(normalization=normalization, tv_weight=0)
+
+    def guess(image: Tensor) -> dict[str, Tensor]:
+        seen = student(image, (*options.content_layers, *options.style_layers))
+        maps = {layer: student_weights[1][f"{layer}.map"] for layer in seen}
+        return {
+            layer: torch.einsum("oc,bchw->bohw", maps[layer][:, :-1], features) + maps[layer][:, -1].view(1, -1, 1, 1)
+            for layer, features in seen.items()
+        }
+
+    expected = 0.0
+    wanted, given, here = guess(photo), guess(painting), guess(pixels)
+    for layer in options.content_layers:
+        error = (here[layer] - wanted[layer]).square()
+        scale = wanted[layer].square().sum() if normalization == "relative" else float(error.numel())
+        expected += float(options.content_weight * error.sum() / scale)
+    for layer in options.style_layers:
+        target, gram = moments(given[layer]).gram, moments(here[layer]).gram
+        share = len(options.style_layers) if normalization == "relative" else 1
+        scale = target.square().sum() if normalization == "relative" else float(tiny.channels(layer)) ** 4
+        expected += float(options.style_weight * (gram - target).square().sum() / scale / share)
+    evaluation = style_transfer_objective(student, photo, painting, options)(pixels)
+    assert float(evaluation.loss) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_gradient_through_a_students_maps_is_right(student: Extractor, picture: Picture) -> None:
+    evaluate = style_transfer_objective(student, picture(16, 20, seed=1), picture(24, 18, seed=2), spec())
+    start = picture(16, 20, seed=3).requires_grad_()
+    assert torch.autograd.gradcheck(as_function(evaluate), start, fast_mode=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import InputError
-from impasto.pyramid import plan_pyramid
+from impasto.pyramid import coarse_network, plan_pyramid
 from impasto.spec import MIN_SIDE, StyleSpec
 from impasto.validation import build
 
@@ -36,9 +36,10 @@ def test_a_plan_goes_from_coarse_to_the_full_size(
         return
     assert levels[-1].size == size
     assert levels[-1].iterations == spec.num_iterations
-    assert len(levels) <= 1 + len(spec.coarse_iterations)
+    assert len(levels) <= 2 + len(spec.coarse_iterations)
+    assert len({level.size for level in levels}) >= len(levels) - 1
     for coarse, fine in itertools.pairwise(levels):
-        assert coarse.pixels < fine.pixels
+        assert coarse.pixels < fine.pixels or (coarse.size == fine.size and coarse.network and not fine.network)
     for level in levels:
         assert level.iterations >= 1
         assert min(level.size) >= MIN_SIDE
@@ -62,7 +63,7 @@ def test_every_level_keeps_the_proportions_and_the_scale_of_the_painting(
 
 
 def test_each_level_halves_the_one_above_and_takes_its_multiple_of_evaluations() -> None:
-    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0, 3.5)})
+    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0, 3.5), "coarse_network": "none"})
     levels = plan_pyramid((512, 768), (600, 400), spec)
     assert [(level.size, level.iterations) for level in levels] == [
         ((128, 192), 35),
@@ -72,17 +73,49 @@ def test_each_level_halves_the_one_above_and_takes_its_multiple_of_evaluations()
 
 
 def test_a_level_without_evaluations_is_left_out_and_the_coarser_ones_stay() -> None:
-    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (0, 3)})
+    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (0, 3), "early_iterations": 0})
     assert [level.size for level in plan_pyramid((512, 512), (512, 512), spec)] == [(128, 128), (512, 512)]
 
 
 def test_no_coarse_iterations_are_one_size() -> None:
-    spec = build(StyleSpec, {"coarse_iterations": ()})
+    spec = build(StyleSpec, {"coarse_iterations": (), "coarse_network": "none"})
     assert [level.size for level in plan_pyramid((512, 512), (512, 512), spec)] == [(512, 512)]
 
 
 def test_the_smallest_picture_has_one_size() -> None:
-    assert len(plan_pyramid((MIN_SIDE, MIN_SIDE), (100, 100), StyleSpec())) == 1
+    assert len(plan_pyramid((MIN_SIDE, MIN_SIDE), (100, 100), StyleSpec(coarse_network="none"))) == 1
+
+
+def test_the_student_prepares_what_its_teacher_finishes() -> None:
+    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0,), "early_iterations": 0.5})
+    levels = plan_pyramid((512, 512), (512, 512), spec.model_copy(update={"network": "vgg19"}))
+    assert [(level.size[0], level.iterations, level.network) for level in levels] == [
+        (256, 20, "compact"),
+        (512, 5, "compact"),
+        (512, 10, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "guide"),
+    [
+        ("auto", "auto", "compact"),
+        ("vgg19", "auto", "compact"),
+        ("vgg19", "none", ""),
+        ("vgg19", "vgg19", ""),
+        ("compact", "auto", ""),
+        ("compact", "vgg19", "vgg19"),
+        ("vgg19-torchvision", "auto", ""),
+        ("vgg19-torchvision", "compact", "compact"),
+    ],
+)
+def test_the_coarse_network_is_the_student_unless_another_is_asked_for(own: str, asked: str, guide: str) -> None:
+    assert coarse_network(build(StyleSpec, {"network": own, "coarse_network": asked})) == guide
+
+
+def test_the_photo_itself_needs_one_level() -> None:
+    spec = build(StyleSpec, {"strength": 0.0})
+    assert [(level.iterations, level.network) for level in plan_pyramid((512, 512), (512, 512), spec)] == [(1, "")]
 
 
 @pytest.mark.parametrize("style", [(1, 4000), (4000, 1), (10, 1000)])

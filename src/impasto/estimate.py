@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from impasto.device import using_threads
+from impasto.features import Extractor
 from impasto.objective import bounded, style_transfer_objective
 from impasto.optimize import Step
 from impasto.pyramid import Level
@@ -31,23 +32,26 @@ MOST_EVALUATIONS = 500
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one evaluation: ``fixed``, and ``per_pixel`` of the picture."""
+    """Seconds of one evaluation: ``fixed``, and ``per_pixel`` of the picture; ``others``: those of other networks."""
 
     fixed: float
     per_pixel: float
+    others: Mapping[str, Cost] = field(default_factory=dict)
 
-    def of_evaluation(self, pixels: int) -> float:
-        """Seconds of one evaluation of a picture of so many pixels."""
-        return self.fixed + self.per_pixel * pixels
+    def of_evaluation(self, level: Level) -> float:
+        """Seconds of one evaluation at ``level``."""
+        cost = self.others.get(level.network, self)
+        return cost.fixed + cost.per_pixel * level.pixels
 
     def of_targets(self, level: Level) -> float:
         """Seconds of looking at content and painting before ``level``: a third of an evaluation of each."""
-        painting = self.per_pixel * level.style_size[0] * level.style_size[1]
-        return (self.of_evaluation(level.pixels) + painting) / 3
+        cost = self.others.get(level.network, self)
+        painting = cost.per_pixel * level.style_size[0] * level.style_size[1]
+        return (self.of_evaluation(level) + painting) / 3
 
     def of_level(self, level: Level) -> float:
         """Seconds of all evaluations at ``level``, and of what is looked at before."""
-        return self.of_targets(level) + level.iterations * self.of_evaluation(level.pixels)
+        return self.of_targets(level) + level.iterations * self.of_evaluation(level)
 
     def of_levels(self, levels: Iterable[Level]) -> float:
         """Seconds of a whole run."""
@@ -63,7 +67,7 @@ def fit_levels(levels: Sequence[Level], cost: Cost, seconds: float) -> list[Leve
     run when the time is over (see ``seconds_of_next``), with a picture that is then enlarged.
     """
     *coarse, finest = levels
-    per_round = sum(level.iterations * cost.of_evaluation(level.pixels) for level in levels)
+    per_round = sum(level.iterations * cost.of_evaluation(level) for level in levels)
     budget = seconds / SPARE - sum(cost.of_targets(level) for level in levels)
     factor = min(budget / max(per_round, 1e-9), max(MOST_EVALUATIONS / finest.iterations, 1.0))
     if coarse and factor * finest.iterations < 2:
@@ -85,7 +89,7 @@ def seconds_of_next(levels: Sequence[Level], cost: Cost, step: Step, took: float
 
     The first one at each size includes looking at content and painting.
     """
-    place = next(index for index, level in enumerate(levels) if level.size == step.size)
+    place = step.level
     last_here = step.index == step.of
     if last_here and place + 1 == len(levels):
         return 0.0
@@ -94,7 +98,7 @@ def seconds_of_next(levels: Sequence[Level], cost: Cost, step: Step, took: float
 
 
 def _of_step(cost: Cost, level: Level, *, first: bool) -> float:
-    return cost.of_evaluation(level.pixels) + (cost.of_targets(level) if first else 0.0)
+    return cost.of_evaluation(level) + (cost.of_targets(level) if first else 0.0)
 
 
 def measure_cost(transfer: Transfer) -> Cost:
@@ -102,22 +106,28 @@ def measure_cost(transfer: Transfer) -> Cost:
 
     On a CPU that takes half a second. Evaluations are linear in the number of pixels once they are long enough.
     """
+    used = {level.network for level in transfer.levels}
+    others = {name: _measured(transfer, transfer.extractors[name]) for name in sorted(used - {""})}
+    return replace(_measured(transfer, transfer.extractors[transfer.spec.network]), others=others)
+
+
+def _measured(transfer: Transfer, extractor: Extractor) -> Cost:
     smallest, *larger = PROBE_SIDES
-    tiny = seconds = _time_evaluation(transfer, smallest)
+    tiny = seconds = _time_evaluation(transfer, extractor, smallest)
     for side in larger:
-        seconds = _time_evaluation(transfer, side)
+        seconds = _time_evaluation(transfer, extractor, side)
         if seconds > ENOUGH or side >= max(transfer.size):
             break
     per_pixel = max(seconds - tiny, 0.0) / (side**2 - smallest**2)
     return Cost(max(tiny - per_pixel * smallest**2, 0.0), per_pixel)
 
 
-def _time_evaluation(transfer: Transfer, side: int) -> float:
+def _time_evaluation(transfer: Transfer, extractor: Extractor, side: int) -> float:
     """Seconds of an evaluation at ``side`` x ``side`` pixels."""
     picture = torch.linspace(0, 1, 3 * side * side, device=transfer.machine.device).view(1, 3, side, side)
     times = []
     with using_threads(transfer.machine.threads):
-        evaluate = bounded(style_transfer_objective(transfer.extractor, picture, picture.flip(-1), transfer.spec))
+        evaluate = bounded(style_transfer_objective(extractor, picture, picture.flip(-1), transfer.spec))
         for _ in range(2):
             start = time.perf_counter()
             float(evaluate(picture).gradient.sum())  # the number waits for the device

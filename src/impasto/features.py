@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.metric import OWN, Metric
 from impasto.networks import Network
 
 __all__ = ["Extractor", "Features"]
@@ -46,8 +47,11 @@ class Extractor:
         self.dtype = dtype
         self.padding: Padding = padding
         self.pooling: Pooling = pooling
-        self._weights = {name: self._place(tensor) for name, tensor in weights.items()}
         wide = torch.float64 if dtype == torch.float64 else torch.float32
+        layers = {name: tensor for name, tensor in weights.items() if not name.endswith(".map")}
+        self.weights = {name: self._place(tensor) for name, tensor in layers.items()}
+        maps = {name.removesuffix(".map"): tensor for name, tensor in weights.items() if name.endswith(".map")}
+        self._metrics = {layer: Metric.of_map(affine.to(self.device, wide)) for layer, affine in maps.items()}
         # The statistics of the training pictures stay in the picture's own precision.
         self._mean = torch.tensor(network.mean, dtype=wide, device=self.device).view(1, 3, 1, 1)
         self._deviation = torch.tensor(network.deviation, dtype=wide, device=self.device).view(1, 3, 1, 1)
@@ -78,6 +82,10 @@ class Extractor:
                 seen[conv.layer] = signal
         return seen
 
+    def metric(self, layer: str) -> Metric:
+        """The space in which features of ``layer`` are compared: the teacher's, for a network that has one."""
+        return self._metrics.get(layer, OWN)
+
     def preprocess(self, image: Tensor) -> Tensor:
         """sRGB in [0, 1] -> what the network was trained on: its channel order, its range, its zero."""
         if self.network.channel_order == "BGR":
@@ -86,7 +94,7 @@ class Extractor:
         return scaled.to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def _convolve(self, signal: Tensor, name: str) -> Tensor:
-        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         if self.padding == "zeros":
             return F.conv2d(signal, weight, bias, padding=1)
         # A single row has no second one to reflect; there, reflecting and repeating are the same.

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from impasto.device import Machine
 from impasto.errors import OptionError
+from impasto.networks import VGG19, Network
 from impasto.spec import StyleSpec
 
 __all__ = ["check_memory", "memory_bytes", "peak_bytes"]
 
 ACTIVATION_VALUES = 1300
-"""What one evaluation keeps for its gradient at the full size: values of the network's dtype per pixel, as measured."""
+"""What one evaluation of VGG-19 keeps for its gradient at the full size: values of its dtype per pixel, as measured."""
 
 BASE_BYTES = 600e6
 """PyTorch, the weights, and the pictures."""
@@ -41,17 +42,18 @@ def _system_memory() -> tuple[int | None, int | None]:
         return None, None
 
 
-def peak_bytes(size: tuple[int, int], spec: StyleSpec, machine: Machine) -> float:
+def peak_bytes(size: tuple[int, int], spec: StyleSpec, machine: Machine, network: Network = VGG19) -> float:
     """Predict the memory of a run at its full size of (height, width) pixels, in bytes, roughly."""
-    activations = ACTIVATION_VALUES * machine.dtype.itemsize
+    share = network.values_per_pixel / VGG19.values_per_pixel
+    activations = ACTIVATION_VALUES * share * machine.dtype.itemsize
     vectors = 2 * spec.history + 5 if spec.optimizer == "lbfgs" else 6
     return BASE_BYTES + size[0] * size[1] * (activations + vectors * 3 * 4)
 
 
-def check_memory(size: tuple[int, int], spec: StyleSpec, machine: Machine) -> None:
+def check_memory(size: tuple[int, int], spec: StyleSpec, machine: Machine, network: Network = VGG19) -> None:
     """Raise OptionError if the run cannot fit into all the memory of this machine: the system would kill it midway."""
     total, _ = memory_bytes()
-    needed = peak_bytes(size, spec, machine)
+    needed = peak_bytes(size, spec, machine, network)
     if machine.device.type == "cpu" and total is not None and needed > total:
         fitting = max(size) * (max(total - BASE_BYTES, 0) / (needed - BASE_BYTES)) ** 0.5
         raise OptionError(

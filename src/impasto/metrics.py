@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.color import luminance
+from impasto.color import luminance, to_lab
 from impasto.features import Extractor
 from impasto.image.resize import crop_to_aspect, resize
 from impasto.moments import moments
@@ -21,6 +21,7 @@ from impasto.spec import scaled_to_long_side
 __all__ = [
     "Figures",
     "border_energy",
+    "color_cast",
     "content_error",
     "measure",
     "sliced_wasserstein",
@@ -44,6 +45,7 @@ class Figures:
     style_error_half: float
     style_error_quarter: float
     sliced_wasserstein: float
+    color_cast: float
     border_energy: float
     speck_share: float
 
@@ -70,6 +72,7 @@ def measure(
         style_error_half=style_error(extractor, _reduced(output, 2), _reduced(style, 2)),
         style_error_quarter=style_error(extractor, _reduced(output, 4), _reduced(style, 4)),
         sliced_wasserstein=sliced_wasserstein(extractor, output, style),
+        color_cast=color_cast(output, style),
         border_energy=border_energy(output),
         speck_share=speck_share(output),
     )
@@ -120,6 +123,16 @@ def _quantiles(projected: Tensor, count: int = 256) -> Tensor:
     """``count`` evenly spaced quantiles of each row."""
     rows = projected.sort(dim=1).values
     return F.interpolate(rows[None], size=count, mode="linear", align_corners=True)[0]
+
+
+def color_cast(output: Tensor, style: Tensor) -> float:
+    """The distance in CIE Lab (D65) of the mean color, each of L, a and b over all pixels, from the painting's.
+
+    0 where both have the same color on average, whatever colors that is made of; 2 or 3 is what the eye begins to see,
+    and 100 lies between black and white. Where the photo's colors were kept, it is theirs that it finds.
+    """
+    ours, theirs = (to_lab(image.double()).mean(dim=(0, 2, 3)) for image in (output, style))
+    return float((ours - theirs).norm())
 
 
 def ssim(output: Tensor, content: Tensor) -> float:

@@ -41,6 +41,12 @@ class Moments:
         return self.second / self.count
 
     @property
+    def homogeneous(self) -> Tensor:
+        """The mean outer product of (features, 1) with itself, (C + 1) x (C + 1)."""
+        mean = self.mean[:, None]
+        return torch.cat([torch.cat([self.gram, mean], dim=1), torch.cat([mean, torch.ones_like(mean[:1])]).T])
+
+    @property
     def mean(self) -> Tensor:
         """The mean of each channel, C."""
         return self.sum / self.count
@@ -60,7 +66,7 @@ def moments(features: Tensor, visible: Tensor | None = None) -> Moments:
     positions = features.permute(0, 2, 3, 1).reshape(-1, channels)  # a view of channels_last memory
     wide = torch.float64 if features.dtype == torch.float64 else torch.float32
     if visible is None:
-        count, total = float(positions.shape[0]), positions.to(wide).sum(dim=0)
+        count, total = float(positions.shape[0]), positions.sum(dim=0, dtype=wide)
     else:
         weight = visible.reshape(-1, 1).to(wide)
         count, total = float(weight.sum()), (positions * weight).sum(dim=0)

@@ -9,10 +9,21 @@ from typing import Literal
 
 from impasto.errors import OptionError, did_you_mean
 
-__all__ = ["NETWORKS", "VGG19", "VGG19_TORCHVISION", "Checksum", "Convolution", "Layout", "Network", "get_network"]
+__all__ = [
+    "COMPACT",
+    "NETWORKS",
+    "VGG19",
+    "VGG19_TORCHVISION",
+    "Checksum",
+    "Convolution",
+    "Layout",
+    "Network",
+    "get_network",
+]
 
-Layout = Literal["keras", "torch"]
-"""How a network's source names and orders its tensors: ``block4_conv2``, or ``features.21`` of a Sequential."""
+Layout = Literal["keras", "torch", "ours"]
+"""How a network's source names and orders its tensors: ``block4_conv2``, ``features.21`` of a Sequential, or
+``conv4_2``."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,8 @@ class Network:
 
     An image in sRGB, [0, 1], is fed as ``(image * scale - mean) / deviation`` after its channels were put
     in ``channel_order``. ``source`` is the address of the published file, ``size`` its bytes (0: unknown), and one of
-    ``md5`` and ``sha256`` its checksum; ``layout`` says how to read it.
+    ``md5`` and ``sha256`` its checksum; ``layout`` says how to read it. A network without a ``source`` is a part of the
+    package. One with a ``teacher`` has, beside each layer, an affine map to the channels of the teacher's.
     """
 
     name: str
@@ -62,6 +74,7 @@ class Network:
     sha256: str = ""
     size: int = 0
     layout: Layout = "keras"
+    teacher: Network | None = None
 
     def __iter__(self) -> Iterator[tuple[int, Convolution]]:
         """Yield (block number from 0, convolution) from the picture to the deepest layer."""
@@ -83,7 +96,19 @@ class Network:
         for _, conv in self:
             shapes[f"{conv.name}.weight"] = (conv.outputs, conv.inputs, 3, 3)
             shapes[f"{conv.name}.bias"] = (conv.outputs,)
+            if self.teacher is not None:
+                shapes[f"{conv.layer}.map"] = (self.teacher.channels(conv.layer), conv.outputs + 1)
         return shapes
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the weights are a part of the package."""
+        return not self.source
+
+    def channels(self, layer: str) -> int:
+        """How many numbers ``layer`` says of each position."""
+        self.check_layer(layer)
+        return next(conv.outputs for _, conv in self if conv.layer == layer)
 
     @property
     def file_name(self) -> str:
@@ -125,6 +150,11 @@ class Network:
             if conv.layer == deepest:
                 break
         return total
+
+    @property
+    def values_per_pixel(self) -> float:
+        """How many numbers all layers together say of each pixel of the picture."""
+        return float(sum(conv.outputs / 4**block for block, conv in self))
 
     def check_layer(self, layer: str) -> None:
         """Raise OptionError unless ``layer`` is one of this network's."""
@@ -168,7 +198,23 @@ VGG19_TORCHVISION = Network(
 """The same layers, trained anew by torchvision: its features have other scales, so weights of layers do not carry over
 from one to the other, except with ``normalization="relative"``, which divides each term by its target's own scale."""
 
-NETWORKS: dict[str, Network] = {network.name: network for network in (VGG19, VGG19_TORCHVISION)}
+COMPACT = Network(
+    name="compact",
+    blocks=((16, 16), (32, 32), (80,) * 4, (160,) * 4, (256,)),
+    channel_order=VGG19.channel_order,
+    scale=VGG19.scale,
+    mean=VGG19.mean,
+    deviation=VGG19.deviation,
+    source="",
+    md5="",
+    licence="CC BY 4.0, the impasto contributors, distilled from VGG-19 of Karen Simonyan and Andrew Zisserman",
+    layout="ours",
+    teacher=VGG19,
+)
+"""A tenth of VGG-19's arithmetic, in the package. Its features are compared in VGG-19's own space, so that all weights
+of losses, and the dial between them, mean what they mean there."""
+
+NETWORKS: dict[str, Network] = {network.name: network for network in (VGG19, VGG19_TORCHVISION, COMPACT)}
 """Every network by name, the preferred one first."""
 
 

@@ -150,14 +150,19 @@ def _octave_terms(
     for layer, weight in spec.content_layers.items():
         here = content.visible(octave, extractor.network.stride(layer))
         if _sees_anything(here):
-            loss = to_content(layer, content_seen[layer], here)
+            loss = to_content(layer, content_seen[layer], here, extractor.metric(layer))
             yield Term(f"content {layer}{suffix}", content_weight * weight, loss, octave)
     for layer, weight in spec.style_layers.items():
         stride = extractor.network.stride(layer)
         here, there = content.visible(octave, stride), style.visible(octave, stride)
         if _sees_anything(here) and _sees_anything(there):
             target = moments(style_seen[layer], there)
-            yield Term(f"style {layer}{suffix}", style_weight * weight, to_style(layer, target, here), octave)
+            yield Term(
+                f"style {layer}{suffix}",
+                style_weight * weight,
+                to_style(layer, target, here, extractor.metric(layer)),
+                octave,
+            )
 
 
 def _sees_anything(visible: Tensor | None) -> bool:

@@ -20,7 +20,8 @@ class Step:
 
     ``index`` counts from 1 to ``of`` at the present size; ``evaluation`` belongs to ``pixels``, 1 x 3 x H x W.
     Values of ``pixels`` may leave [0, 1]; they were evaluated at the nearest values inside. ``finish`` makes the
-    picture that people are to see of the one that was evaluated.
+    picture that people are to see of the one that was evaluated. ``level`` is the part of the run, from 0, and
+    ``network`` the name of the one that looked.
     """
 
     pixels: Tensor
@@ -28,6 +29,8 @@ class Step:
     index: int
     of: int
     finish: Callable[[Tensor], Tensor] | None = None
+    level: int = 0
+    network: str = ""
 
     @property
     def image(self) -> Tensor:
@@ -51,8 +54,8 @@ class Step:
         return self.evaluation.terms
 
     def better_than(self, other: Step | None) -> Step:
-        """The better one of two steps: the larger picture, or the lower loss at the same size; never a loss of NaN."""
-        if other is None or self.size != other.size:
+        """The better one of two steps: the later part of the run, or the lower loss in it; never a loss of NaN."""
+        if other is None or (self.level, self.size) != (other.level, other.size):
             return self
         return self if self.loss <= other.loss or math.isnan(other.loss) else other
 

@@ -51,28 +51,31 @@ def prepare(
     evaluations that ``spec`` asks for. Raises InputError for pictures, OptionError for options and MissingWeightsError
     for weights that cannot be used.
     """
-    network = _network(spec, options)
-    for layer in (*spec.content_layers, *spec.style_layers):
-        network.check_layer(layer)
+    network, by_name = _network(spec, options), spec.network != "auto"
+    spec = spec.model_copy(update={"network": network.name})
     pictures = _read(
         content, style, expanded(spec.init) if start is None and spec.init not in STARTS else start, options
     )
     photo, painting = pictures["content"], pictures["style"]
     schedule = schedule or _scheduled(photo.size, painting.size, spec)
+    guide = next((get_network(level.network) for level in schedule.levels if level.network), None)
+    for each in (network, guide) if guide else (network,):
+        for layer in (*spec.content_layers, *spec.style_layers):
+            each.check_layer(layer)
     # What is there to be compared with other programs is computed as they do.
     machine = resolve_machine(options, exact=spec.normalization == "classic")
-    check_memory(schedule.size, spec, machine)
+    check_memory(schedule.size, spec, machine, network)
     cropped = photo.cropped_to_aspect(schedule.size)
     shown = cropped.resized(schedule.size)
     if spec.color != "style":  # colors are changed at the sizes that count, not at those of a camera
         cropped, painting = shown, painting.resized(schedule.levels[-1].style_size)
     seen, model = _colored(cropped, painting, spec)
-    weights = load_weights(
-        network,
-        file=expanded(options.weights) if options.weights else None,
-        offline=options.offline or spec.network == "auto",  # which never downloads unasked
-    )
-    resolved = _resolved(spec, network, pictures)
+    file = expanded(options.weights) if options.weights else None
+    weights = {network.name: load_weights(network, file=file, offline=options.offline or not by_name)}
+    if guide:
+        weights[guide.name] = load_weights(guide, offline=options.offline)
+    prints = {name: fingerprint(tensors) for name, tensors in weights.items()}
+    resolved = _resolved(spec, guide, pictures)
     origins = {role: picture.origin for role, picture in pictures.items() if picture.origin}
     return Transfer(
         photo=shown,
@@ -83,10 +86,18 @@ def prepare(
         spec=resolved,
         machine=machine,
         levels=tuple(schedule.levels),
-        extractor=Extractor(
-            network, weights, device=machine.device, dtype=machine.dtype, padding=spec.padding, pooling=spec.pooling
-        ),
-        record=new_record(resolved, machine, schedule.levels, schedule.size, origins, fingerprint(weights)),
+        extractors={
+            name: Extractor(
+                get_network(name),
+                tensors,
+                device=machine.device,
+                dtype=machine.dtype,
+                padding=spec.padding,
+                pooling=spec.pooling,
+            )
+            for name, tensors in weights.items()
+        },
+        record=new_record(resolved, machine, schedule.levels, schedule.size, origins, *prints.values()),
         remarks=tuple(remark for picture in pictures.values() for remark in picture.remarks),
     )
 
@@ -141,8 +152,8 @@ def _starting_picture(
     return crop_to_aspect(painting, size)
 
 
-def _resolved(spec: StyleSpec, network: Network, pictures: dict[str, Picture]) -> StyleSpec:
+def _resolved(spec: StyleSpec, guide: Network | None, pictures: dict[str, Picture]) -> StyleSpec:
     """The options with each choice made: what is written down has no folders in it."""
     start = pictures.get("init")
     named = {"init": start.origin.name} if start and start.origin else {}
-    return spec.model_copy(update={"network": network.name, **named})
+    return spec.model_copy(update={"coarse_network": guide.name if guide else "none", **named})

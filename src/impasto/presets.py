@@ -12,7 +12,7 @@ from impasto.validation import build
 __all__ = ["PRESETS", "get_preset", "resolve_spec"]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "draft": {"num_iterations": 15},
+    "draft": {"num_iterations": 15, "network": "compact"},
     "standard": {},
     "fine": {"num_iterations": 150},
     # What neural-style-pt does by default, started from the content: one size, its weights, its units.
@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "padding": "zeros",
         "octaves": 1,
         "coarse_iterations": (),
+        "coarse_network": "none",
         "num_iterations": 1000,
         "history": 100,
     },

@@ -1,24 +1,29 @@
-"""Coarse to fine: at which sizes the picture is optimized, and for how many evaluations each."""
+"""Coarse to fine: at which sizes the picture is optimized, by which network, and for how many evaluations each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from impasto.errors import InputError
+from impasto.networks import NETWORKS
 from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, scaled_to_long_side
 
-__all__ = ["Level", "plan_pyramid"]
+__all__ = ["Level", "coarse_network", "plan_pyramid"]
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Level:
-    """One size of the pyramid: (height, width) of the picture and of the painting in pixels, and the evaluations."""
+    """One part of a run: (height, width) of the picture and of the painting in pixels, and the evaluations.
+
+    ``network`` is the one that looks, by name; empty for the run's own.
+    """
 
     size: Size
     style_size: Size
     iterations: int
+    network: str = ""
 
     @property
     def pixels(self) -> int:
@@ -28,9 +33,11 @@ class Level:
 def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
     """Plan the levels, coarsest first, for a result of (height, width) ``size`` and a painting of ``style``.
 
-    Each coarser level halves the sides, as long as the shorter one of picture and painting allows it. Raises
-    InputError if the painting is too narrow for the full size.
+    Each coarser level halves the sides, as long as the shorter one of picture and painting allows it. All but the last
+    part of the full size is left to ``coarse_network(spec)``. Raises InputError if the painting is too narrow for the
+    full size.
     """
+    guide = coarse_network(spec)
     levels = [_level(size, style, spec, 1.0, spec.num_iterations)]
     if min(levels[0].style_size) < MIN_SIDE:
         height, width = levels[0].style_size
@@ -40,13 +47,28 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
         )
     if spec.strength == 0:
         return [replace(levels[0], iterations=1)]
+    early = round(spec.early_iterations * spec.num_iterations)
+    if guide and early:
+        levels.append(replace(levels[0], iterations=early, network=guide))
     for depth, factor in enumerate(spec.coarse_iterations, start=1):
         level = _level(size, style, spec, 0.5**depth, round(factor * spec.num_iterations))
         if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:
             break
         if level.iterations:
-            levels.append(level)
+            levels.append(replace(level, network=guide))
     return levels[::-1]
+
+
+def coarse_network(spec: StyleSpec) -> str:
+    """The name of the network that prepares the picture for the run's own; empty if that does all by itself.
+
+    ``auto`` is the student of the run's own network, if it has one.
+    """
+    own = next(iter(NETWORKS)) if spec.network == "auto" else spec.network
+    if spec.coarse_network != "auto":
+        return "" if spec.coarse_network in ("none", own) else spec.coarse_network
+    students = (network.name for network in NETWORKS.values() if network.teacher and network.teacher.name == own)
+    return next(students, "")
 
 
 def _level(size: Size, style: Size, spec: StyleSpec, factor: float, iterations: int) -> Level:

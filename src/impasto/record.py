@@ -56,11 +56,15 @@ class Input(_Part):
 
 
 class RecordedLevel(_Part):
-    """A size of the pyramid, (width, height) of the picture and of the painting, and the evaluations that were done."""
+    """A part of the run: (width, height) of the picture and of the painting, and the evaluations that were done.
+
+    ``network`` is the one that looked, if it was not the run's own.
+    """
 
     size: Sides
     style_size: Sides
     iterations: int = Field(ge=1, le=1_000_000)
+    network: str = Field("", max_length=100)
 
 
 class Computed(_Part):
@@ -82,7 +86,8 @@ class Record(_Part):
     """All that decided a picture. No time and no folder is in it: the same run gives the same record.
 
     ``size`` is the (width, height) of the picture; ``inputs`` has ``content``, ``style`` and, if it was a picture,
-    ``init``, without those that did not come from a file; ``weights`` is the fingerprint of the network's numbers.
+    ``init``, without those that did not come from a file; ``weights`` is the fingerprint of the network's numbers,
+    and ``coarse_weights`` of those of the coarse network, if there was one.
     """
 
     impasto: str = __version__
@@ -93,6 +98,7 @@ class Record(_Part):
     run: Computed
     written: Written = Written()
     weights: str
+    coarse_weights: str | None = None
     environment: dict[str, str]
     loss: float | None = None
 
@@ -112,7 +118,7 @@ class Record(_Part):
 
     def done(self, history: Sequence[Mapping[str, Any]], loss: float) -> Record:
         """The record of what was done in the end, which is less than planned if someone stopped it."""
-        counts = [len(list(steps)) for _, steps in groupby(history, key=lambda step: step["size"])]
+        counts = [len(list(steps)) for _, steps in groupby(history, key=lambda step: step["level"])]
         levels = tuple(
             level.model_copy(update={"iterations": count}) for level, count in zip(self.levels, counts, strict=False)
         )
@@ -133,7 +139,9 @@ class Record(_Part):
 
     def plan(self) -> list[Level]:
         """The levels to compute again."""
-        return [Level(level.size[::-1], level.style_size[::-1], level.iterations) for level in self.levels]
+        return [
+            Level(level.size[::-1], level.style_size[::-1], level.iterations, level.network) for level in self.levels
+        ]
 
     def to_json(self) -> str:
         """The text that is put into the picture."""
@@ -150,7 +158,8 @@ class Record(_Part):
 
     def _conditions(self) -> dict[str, str]:
         run = {name: str(value) for name, value in self.run.model_dump().items()}
-        return {"impasto": self.impasto, **self.environment, "weights": self.weights[:12], **run}
+        coarse = {"coarse weights": self.coarse_weights[:12]} if self.coarse_weights else {}
+        return {"impasto": self.impasto, **self.environment, "weights": self.weights[:12], **coarse, **run}
 
 
 def read_record(file: File) -> Record:
@@ -216,6 +225,7 @@ def new_record(
     size: tuple[int, int],
     origins: Mapping[str, Origin],
     weights: str,
+    coarse_weights: str | None = None,
 ) -> Record:
     """The record of a run that is about to start; ``size`` is (height, width)."""
     import torch
@@ -231,12 +241,15 @@ def new_record(
             threads=machine.threads or torch.get_num_threads(),
         ),
         weights=weights,
+        coarse_weights=coarse_weights,
         environment=environment(machine.device.type),
     )
 
 
 def _recorded(levels: Sequence[Level]) -> tuple[RecordedLevel, ...]:
     return tuple(
-        RecordedLevel(size=level.size[::-1], style_size=level.style_size[::-1], iterations=level.iterations)
+        RecordedLevel(
+            size=level.size[::-1], style_size=level.style_size[::-1], iterations=level.iterations, network=level.network
+        )
         for level in levels
     )

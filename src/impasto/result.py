@@ -36,7 +36,8 @@ __all__ = ["Result"]
 class Result:
     """``picture`` is the finished one, with the transparency, profile, depth and metadata of the photo; ``history`` has
     one entry an evaluation:
-    ``{"size": (width, height), "step": ..., "of": ..., "loss": ..., "terms": {name: share of the loss}}``.
+    ``{"size": (width, height), "network": name, "level": part of the run, from 0, "step": ..., "of": ..., "loss": ...,
+    "terms": {name: share of the loss}}``.
     ``record`` is what goes into the file, so that it can be made again.
     """
 
@@ -136,6 +137,8 @@ def describe(step: Step) -> dict[str, Any]:
     height, width = step.size
     return {
         "size": (width, height),
+        "network": step.network,
+        "level": step.level,
         "step": step.index,
         "of": step.of,
         "loss": step.loss,

@@ -154,7 +154,16 @@ class StyleSpec(_Options):
         (2.0, 3.0, 4.0),
         description="Evaluations at half, quarter, ... size, as multiples of those at the full size; 0 for none.",
     )
-    network: str = Field("auto", description="The network that looks: auto, vgg19 or vgg19-torchvision.")
+    network: str = Field("auto", description="The network that looks: auto, vgg19, vgg19-torchvision or compact.")
+    coarse_network: str = Field(
+        "auto",
+        description="The network of the coarser sizes and the first evaluations at the full size: auto (compact, for"
+        " vgg19), none, or a network.",
+    )
+    early_iterations: Factor = Field(
+        1.0,
+        description="Evaluations of the coarse network at the full size, as a multiple of those of --network.",
+    )
     seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides the noise of --init noise.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,6 +33,7 @@ class Transfer:
 
     ``photo`` is the content at ``size``, ``content`` and ``style`` the pictures that are compared: gray ones, or with
     other colors, if ``spec.color`` says so. ``size`` is the (height, width) of the finished picture in pixels.
+    ``extractors`` are those of all networks in ``levels``, by name.
     """
 
     photo: Picture
@@ -43,16 +44,20 @@ class Transfer:
     spec: StyleSpec
     machine: Machine
     levels: tuple[Level, ...]
-    extractor: Extractor
+    extractors: Mapping[str, Extractor]
     record: Record
     remarks: tuple[str, ...] = ()
+
+    def extractor(self, level: Level) -> Extractor:
+        """The network that looks at ``level``."""
+        return self.extractors[level.network or self.spec.network]
 
     def objective(self, level: Level) -> Objective:
         """What is minimized at ``level``."""
         device = self.machine.device
         content, style = self.content.resized(level.size), self.style.resized(level.style_size)
         return style_transfer_objective(
-            self.extractor,
+            self.extractor(level),
             content.pixels.to(device),
             style.pixels.to(device),
             self.spec,
@@ -68,15 +73,17 @@ class Transfer:
         finish = self.finished if self.spec.color == "content" else None
         if self.spec.strength == 0:
             photo = self.content.resized(self.size).pixels
-            yield Step(photo, Evaluation(torch.zeros(()), torch.zeros_like(photo)), 1, 1, finish)
+            unchanged = Evaluation(torch.zeros(()), torch.zeros_like(photo))
+            yield Step(photo, unchanged, 1, 1, finish, network=self.spec.network)
             return
         previous = self.init
-        for level in self.levels:
-            log.debug("%d x %d, %d evaluations", level.size[1], level.size[0], level.iterations)
+        for place, level in enumerate(self.levels):
+            network = self.extractor(level).network.name
+            log.debug("%d x %d, %d evaluations of %s", level.size[1], level.size[0], level.iterations, network)
             evaluate = bounded(self.objective(level))
             start = self.starting_point(level, previous)
             for step in optimize(start, evaluate, self._solver(), level.iterations):
-                yield replace(step, finish=finish)
+                yield replace(step, finish=finish, level=place, network=network)
                 previous = step.pixels.clamp(0, 1)  # of the last step, which is the best one
 
     def finished(self, image: Tensor) -> Tensor:

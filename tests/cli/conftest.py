@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -40,17 +40,20 @@ class Outcome:
 Cli = Callable[..., Outcome]
 
 
-def write_weights(cache: Path) -> None:
-    """Keep seeded random weights of the narrow network in a cache folder."""
+TINY_STUDENT = replace(TINY, name="compact", source="", layout="ours", teacher=TINY)
+
+
+def write_weights(folder: Path, network: Network) -> None:
+    """Keep seeded random weights of a narrow network in a folder."""
     generator = torch.Generator().manual_seed(0)
     weights = {
-        name: torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
-        if len(shape) == 4
-        else torch.zeros(shape)
-        for name, shape in TINY.tensor_shapes.items()
+        name: torch.zeros(shape)
+        if name.endswith(".bias")
+        else torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
+        for name, shape in network.tensor_shapes.items()
     }
-    (cache / "weights").mkdir(parents=True)
-    save_file(weights, cache / "weights" / "vgg19.safetensors")
+    folder.mkdir(parents=True)
+    save_file(weights, folder / f"{network.name}.safetensors")
 
 
 def write_picture(path: Path, size: tuple[int, int], *, horizontal: bool = False) -> Path:
@@ -78,9 +81,12 @@ def no_weights(bare_machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def folder(no_weights: Path, tmp_path: Path) -> Path:
-    """The same, with weights in the cache."""
-    write_weights(tmp_path / "cache")
+def folder(no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with weights in the cache, and a narrow student in the package."""
+    write_weights(tmp_path / "cache" / "weights", TINY)
+    write_weights(tmp_path / "package", TINY_STUDENT)
+    monkeypatch.setattr("impasto.weights.search.BUILT_IN", tmp_path / "package")
+    monkeypatch.setitem(NETWORKS, "compact", TINY_STUDENT)
     return no_weights
 
 
@@ -100,10 +106,10 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture
 def stylize(cli: Cli, folder: Path) -> Cli:
-    """Stylize photo.jpg, 32 pixels wide with 3 evaluations, one size, in fp32."""
+    """Stylize photo.jpg, 32 pixels wide with 3 evaluations, one size and one network, in fp32."""
 
     def call(*arguments: str) -> Outcome:
         short = ("--size", "32", "--num-iterations", "3", "--coarse-iterations", "0", "--precision", "fp32")
-        return cli("stylize", "photo.jpg", "painting.png", *short, *arguments)
+        return cli("stylize", "photo.jpg", "painting.png", *short, "--coarse-network", "none", *arguments)
 
     return call

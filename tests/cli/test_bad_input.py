@@ -88,7 +88,10 @@ BAD_WORDS: dict[str, tuple[str, ...]] = {
     "--style-layers is 'relu1_1=0': expected at least one layer": ("--style-layers", "relu1_1=0"),
     "--style-layers has 'x' for relu1_1: expected a number.": ("--style-layers", "relu1_1=x"),
     "vgg19 has no layer 'rleu4_2'. Did you mean 'relu4_2'?": ("--content-layers", "rleu4_2"),
-    "--network is 'vgg18'. Did you mean 'vgg19'? Choose from auto, vgg19, vgg19-torchvision.": ("--network", "vgg18"),
+    "--network is 'vgg18'. Did you mean 'vgg19'? Choose from auto, vgg19, vgg19-torchvision, compact.": (
+        "--network",
+        "vgg18",
+    ),
     "There is no preset 'fin'. Did you mean 'fine'?": ("--preset", "fin"),
     "--optimizer is 'lbgfs'. Did you mean 'lbfgs'? Choose from lbfgs, adam.": ("--optimizer", "lbgfs"),
     "--pooling is 'mean'. Choose from max, average.": ("--pooling", "mean"),

@@ -18,9 +18,8 @@ from importlib import import_module
 import impasto.networks
 from impasto.cli.app import main
 
-tiny = impasto.networks.Network(
-    "vgg19", ((4, 4), (8, 8), (8,) * 4, (8,) * 4, (8,) * 4), "BGR", 255.0, (0.0,) * 3, (1.0,) * 3, "", "", "none"
-)
+blocks, source = ((4, 4), (8, 8), (8,) * 4, (8,) * 4, (8,) * 4), "https://example.org/tiny.h5"
+tiny = impasto.networks.Network("vgg19", blocks, "BGR", 255.0, (0.0,) * 3, (1.0,) * 3, source, "", "none")
 impasto.networks.NETWORKS["vgg19"] = import_module("impasto.prepare").VGG19 = tiny
 main()
 """
@@ -81,7 +80,8 @@ def test_a_signal_after_the_last_evaluation_changes_nothing(stylize, signals_at)
 
 
 def test_ctrl_c_in_a_process_of_its_own(folder: Path):
-    words = ["stylize", "photo.jpg", "painting.png", "--size", "48", "--num-iterations", "100000", "--progress", "json"]
+    words = ["stylize", "photo.jpg", "painting.png", "--size", "48", "--coarse-network", "none"]
+    words += ["--num-iterations", "100000", "--progress", "json"]
     command = [sys.executable, "-c", DRIVER, *words]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ}

@@ -40,6 +40,12 @@ def said() -> list[str]:
 
 
 @pytest.fixture
+def alone(folder, monkeypatch):
+    """Without the network that comes with the package."""
+    monkeypatch.delitem(NETWORKS, "compact")
+
+
+@pytest.fixture
 def torchvision(published, server, monkeypatch, folder):
     """The other network, narrow, on this machine; vgg19 is on the server only."""
     network = replace(VGG19_TORCHVISION, blocks=TINY.blocks)
@@ -65,7 +71,7 @@ def test_a_network_that_is_named_is_downloaded_when_it_must_be(published, server
     assert capsys.readouterr().err.count("Downloading vgg19") > 1
 
 
-def test_nothing_is_downloaded_offline(published, server, said):
+def test_nothing_is_downloaded_offline(alone, published, server, said):
     for wanted in ("vgg19", "auto"):
         asked = Asked(True)
         with pytest.raises(MissingWeightsError, match="impasto weights get vgg19"):
@@ -83,7 +89,7 @@ def test_auto_takes_the_preferred_network_that_is_there_without_a_word(published
     assert asked == said == []
 
 
-def test_auto_never_downloads_unasked(published, server, said):
+def test_auto_never_downloads_unasked(alone, published, server, said):
     with pytest.raises(MissingWeightsError, match="no weights of vgg19 or vgg19-torchvision on this machine"):
         choose_network("auto", say=said.append)
     assert server.seen == []
@@ -98,7 +104,7 @@ def test_auto_takes_the_best_that_is_there_and_says_how_to_get_a_better_one(publ
 
 
 @pytest.mark.parametrize("other", [True, False])
-def test_auto_downloads_after_a_yes(other, request, published, kept, said):
+def test_auto_downloads_after_a_yes(alone, other, request, published, kept, said):
     if other:
         request.getfixturevalue("torchvision")
     asked = Asked(True)
@@ -110,7 +116,7 @@ def test_auto_downloads_after_a_yes(other, request, published, kept, said):
 
 
 @pytest.mark.parametrize("answer", [False, KeyboardInterrupt, EOFError])
-def test_no_answer_is_a_no(answer, published, server, said):
+def test_no_answer_is_a_no(alone, answer, published, server, said):
     with pytest.raises(MissingWeightsError, match="impasto weights get vgg19"):
         choose_network("auto", say=said.append, ask=Asked(answer))
     assert server.seen == []
@@ -130,13 +136,20 @@ def test_an_interrupted_question_is_asked_again(published, torchvision, said):
     assert choose_network("auto", say=said.append, ask=Asked(True)) is published
 
 
-def test_a_no_is_not_remembered_where_there_is_nothing(published, said):
+def test_a_no_is_not_remembered_where_there_is_nothing(alone, published, said):
     with pytest.raises(MissingWeightsError):
         choose_network("auto", say=said.append, ask=Asked(False))
     assert choose_network("auto", say=said.append, ask=Asked(True)) is published
 
 
-def test_a_failed_download_is_not_covered_up(published, torchvision, server, said):
+def test_a_failed_download_is_told_and_what_is_there_is_used(published, torchvision, server, said):
+    server.behaviors = [refuse(404)]
+    assert choose_network("auto", say=said.append, ask=Asked(True)) is torchvision
+    assert "answered 404" in said[0]
+    assert "Using vgg19-torchvision" in said[1]
+
+
+def test_a_failed_download_is_an_error_where_there_is_nothing_else(alone, published, server, said):
     server.behaviors = [refuse(404)]
     with pytest.raises(MissingWeightsError, match="answered 404"):
         choose_network("auto", say=said.append, ask=Asked(True))
@@ -149,6 +162,28 @@ def test_a_file_says_which_network_it_is(published, torchvision, server, folder,
     assert choose_network("vgg19", say=said.append, weights_file=folder / "mine.pth") is published
     with pytest.raises(InputError, match="no file"):
         choose_network("auto", say=said.append, weights_file=folder / "nowhere.h5")
+
+
+def test_without_any_other_the_one_in_the_package_is_used(published, server, said):
+    assert choose_network("auto", say=said.append).name == "compact"
+    assert said == ["Using compact; 'impasto weights get vgg19' gets vgg19, the usual network."]
+    assert server.seen == []
+
+
+def test_the_network_in_the_package_is_taken_offline_and_after_a_no(published, server, said):
+    asked = Asked(False)
+    assert choose_network("auto", say=said.append, ask=asked, offline=True).name == "compact"
+    assert choose_network("auto", say=said.append, ask=asked).name == "compact"
+    assert choose_network("auto", say=said.append, ask=asked).name == "compact"
+    assert len(asked) == 1
+    assert "Otherwise compact is used." in asked[0]
+
+
+def test_the_network_in_the_package_cannot_be_downloaded(folder, tmp_path, said):
+    assert choose_network("compact", say=said.append).name == "compact"
+    (tmp_path / "package" / "compact.safetensors").unlink()
+    with pytest.raises(MissingWeightsError, match="come with impasto: install it again"):
+        choose_network("compact", say=said.append)
 
 
 def test_an_unknown_network_is_refused(folder, said):

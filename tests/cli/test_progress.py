@@ -27,8 +27,10 @@ class Terminal(io.StringIO):
 
 
 class FakeStep:
-    def __init__(self, size: tuple[int, int], index: int, of: int, loss: float = 1.5) -> None:
-        self.size, self.index, self.of, self.loss = size, index, of, loss
+    network = "vgg19"
+
+    def __init__(self, size: tuple[int, int], index: int, of: int, loss: float = 1.5, level: int = 0) -> None:
+        self.size, self.index, self.of, self.loss, self.level = size, index, of, loss, level
         self.terms = {"style relu1_1": loss}
 
 
@@ -127,7 +129,7 @@ def test_time_left_follows_the_pixels_and_the_clock(monkeypatch):
     assert plan.seconds_left(at_half) == pytest.approx(plan.cost.of_level(LEVELS[1]))  # type: ignore[arg-type]
     now += 9 * coarse  # far slower than planned
     assert plan.seconds_left(at_half) > 3 * plan.cost.of_level(LEVELS[1])  # type: ignore[arg-type]
-    assert plan.seconds_left(FakeStep((48, 64), 2, 2)) == 0  # type: ignore[arg-type]
+    assert plan.seconds_left(FakeStep((48, 64), 2, 2, level=1)) == 0  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

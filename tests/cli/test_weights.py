@@ -56,15 +56,17 @@ def test_list_says_how_to_get_what_is_missing(cli, no_weights):
     assert "impasto weights import" in outcome.out
 
 
-def test_list_for_programs(cli, folder, kept):
+def test_list_for_programs(cli, folder, kept, tmp_path):
     cli("weights", "import", str(kept))
     outcome = cli("weights", "list", "--json")
-    vgg19, torchvision = json.loads(outcome.out)
+    vgg19, torchvision, compact = json.loads(outcome.out)
     assert (vgg19["name"], vgg19["path"], vgg19["source"]) == ("vgg19", str(kept), TINY.source)
     assert len(vgg19["fingerprint"]) == 64
     assert (torchvision["name"], torchvision["path"]) == ("vgg19-torchvision", None)
     assert torchvision["download_bytes"] == VGG19_TORCHVISION.size
     assert torchvision["licence"] == VGG19_TORCHVISION.licence
+    assert (compact["name"], compact["path"]) == ("compact", str(tmp_path / "package" / "compact.safetensors"))
+    assert (compact["source"], compact["get"]) == (None, None)
 
 
 def test_get_prints_the_path_and_tells_the_rest_on_stderr(cli, published, kept):
@@ -189,11 +191,15 @@ def test_import_of_an_address(cli, folder):
     assert "impasto weights get NAME --from https://example.org/tiny.h5" in outcome.err
 
 
-def test_verify_what_is_sound(cli, folder, kept):
+def test_verify_what_is_sound(cli, folder, kept, tmp_path):
     cli("weights", "import", str(kept))
     outcome = cli("weights", "verify")
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.splitlines() == [f"vgg19: sound: {kept}", "vgg19-torchvision: not on this machine"]
+    assert outcome.out.splitlines() == [
+        f"vgg19: sound: {kept}",
+        "vgg19-torchvision: not on this machine",
+        f"compact: sound, with no fingerprint to compare with: {tmp_path / 'package' / 'compact.safetensors'}",
+    ]
 
 
 def test_verify_what_is_missing(cli, folder, no_weights, kept):
@@ -202,7 +208,8 @@ def test_verify_what_is_missing(cli, folder, no_weights, kept):
     assert outcome.code == 3
     assert "impasto weights get vgg19-torchvision" in outcome.err
     kept.unlink()
-    assert cli("weights", "verify").code == 3
+    assert cli("weights", "verify").code == 0, "compact can be used"
+    assert cli("weights", "verify", "vgg19").code == 3
 
 
 def test_verify_what_is_damaged(cli, folder, kept):

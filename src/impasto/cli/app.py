@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from impasto import __version__
-from impasto.cli import demo, doctor, inspect, rerun, stylize, weights
+from impasto.cli import demo, doctor, evaluate, inspect, rerun, stylize, weights
 from impasto.cli.interrupt import EXIT_INTERRUPTED
 from impasto.cli.options import unwrapped
 from impasto.cli.printable import printable
@@ -55,6 +55,7 @@ app.command("stylize", epilog=stylize.EXAMPLES)(stylize.stylize)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
 app.command("rerun", epilog=rerun.EXAMPLES, help=unwrapped(rerun.rerun.__doc__ or ""))(rerun.rerun)
+app.command("evaluate", epilog=evaluate.EXAMPLES, help=unwrapped(evaluate.evaluate.__doc__ or ""))(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 

@@ -150,23 +150,25 @@ def _proxies() -> Iterator[Finding]:
 
 
 def _weights() -> tuple[list[Finding], bool]:
-    """What is found of each network, and whether the usual one can be used."""
+    """What is found of each network, and whether the one that is used unless another is asked for can be used."""
     from impasto.networks import NETWORKS
+    from impasto.weights import best_present
 
-    usual, *others = NETWORKS.values()
-    first, usable = _weights_of(usual, needed=True)
-    return [*first, *(finding for network in others for finding in _weights_of(network, needed=False)[0])], usable
+    usual, best = next(iter(NETWORKS)), best_present()
+    found = {network: _weights_of(network, wanted=network.name == usual) for network in NETWORKS.values()}
+    return [finding for findings, _ in found.values() for finding in findings], best is not None and found[best][1]
 
 
-def _weights_of(network: Network, *, needed: bool) -> tuple[list[Finding], bool]:
+def _weights_of(network: Network, *, wanted: bool) -> tuple[list[Finding], bool]:
+    """What is found of a network, with advice if it is ``wanted``, and whether it can be used."""
     from impasto.weights import find_weights, how_to_get, passed_over, verify_weights
 
     path, usable = find_weights(network), False
     try:
         verify_weights(network)
     except MissingError:
-        advice = how_to_get(network) if needed else ""
-        found = Finding(network.name, "weights missing" + ("" if needed else ", and not needed"), advice)
+        advice = how_to_get(network) if wanted else ""
+        found = Finding(network.name, "weights missing" + ("" if wanted else ", and not needed"), advice)
     except ImpastoError as error:
         found = Finding(network.name, f"weights in {path} cannot be used", str(error))
     else:

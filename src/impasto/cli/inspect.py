@@ -50,7 +50,9 @@ def _lines(content: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 
 def _level(level: Mapping[str, Any]) -> str:
-    return f"{_as_text(level['size'])}, painting {_as_text(level['style_size'])}: {level['iterations']} evaluations"
+    network = f" of {level['network']}" if level.get("network") else ""
+    sizes = f"{_as_text(level['size'])}, painting {_as_text(level['style_size'])}"
+    return f"{sizes}: {level['iterations']} evaluations{network}"
 
 
 def _as_text(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from impasto.cli.download import download_progress
-from impasto.errors import MissingWeightsError
+from impasto.errors import ImpastoError, MissingWeightsError
 from impasto.networks import NETWORKS, Network, get_network
 
 __all__ = ["choose_network"]
@@ -32,7 +32,7 @@ def choose_network(
     A network asked for by name is downloaded when it must be, unless ``offline``; ``progress`` says how that is shown.
     ``auto`` takes the network of ``weights_file``, or else the preferred one. It never downloads unasked: ``ask``, for
     terminals, is put the question; where there is none, or the answer is no, the best network on this machine is
-    taken, and ``say`` is told how to get the preferred one.
+    taken, and ``say`` is told how to get the preferred one; the same after a download that failed.
 
     Raises MissingWeightsError, with what to do, when no network can be had; InputError for a file that cannot be used;
     OptionError when there is no network of that name.
@@ -52,6 +52,8 @@ def _fetched(network: Network, offline: bool, progress: str) -> Network:
 
     if find_weights(network) is not None:
         return network
+    if network.is_built_in:
+        raise MissingWeightsError(f"The weights of {network.name} are not where they should be. {how_to_get(network)}")
     if offline:
         raise MissingWeightsError(
             f"The weights of {network.name} are not on this machine, and --offline forbids to download them."
@@ -71,7 +73,12 @@ def _best(say: Say, ask: Ask | None, progress: str) -> Network:
     if present is preferred:
         return preferred
     if ask is not None and not (present and _refusal_of(preferred).exists()) and _is_wanted(preferred, present, ask):
-        return _fetched(preferred, False, progress)
+        try:
+            return _fetched(preferred, False, progress)
+        except ImpastoError as error:
+            if present is None:
+                raise
+            say(str(error))
     if present is None:
         names = " or ".join(NETWORKS)
         raise MissingWeightsError(f"There are no weights of {names} on this machine. {how_to_get(preferred)}")

@@ -25,7 +25,12 @@ ALIASES = {"size": ("--image-size",)}
 METAVARS = {"weights": "FILE", "animate": "FILE", "time": "TIME", "format": "NAME"}
 """What stands for a value in the help, where the type does not tell."""
 
-PROPOSED = {"network": ("auto", *NETWORKS), "init": STARTS, "size": ("original",)}
+PROPOSED = {
+    "network": ("auto", *NETWORKS),
+    "coarse_network": ("auto", "none", *NETWORKS),
+    "init": STARTS,
+    "size": ("original",),
+}
 """What the shell proposes where the type does not tell."""
 
 PICTURE, METHOD, RUNNING, OUTPUT = "The picture", "The method", "Running", "Output"

@@ -50,8 +50,8 @@ class Plan:
         if self.deadline is not None:
             return max(self.deadline - time.monotonic(), 0.0)
         done = 0.0
-        for level in self.levels:
-            if level.size == step.size:
+        for place, level in enumerate(self.levels):
+            if place == step.level:
                 done += self.cost.of_level(level) * step.index / level.iterations
                 break
             done += self.cost.of_level(level)
@@ -63,7 +63,7 @@ class Plan:
 def announcement(plan: Plan) -> str:
     """What is said before a run starts."""
     width, height = plan.size
-    count = len(plan.levels)
+    count = len({level.size for level in plan.levels})
     sizes = "1 size" if count == 1 else f"{count} sizes"
     return f"{width} x {height} pixels, {sizes}, about {spell(plan.seconds)}"
 

@@ -78,10 +78,13 @@ def check_inputs(inputs: Inputs, options: Options) -> list[Level]:
 
 
 def _check_network(spec: StyleSpec) -> None:
-    if spec.network != "auto" and spec.network not in NETWORKS:
-        choices = ["auto", *NETWORKS]
-        hint = did_you_mean(spec.network, choices)
-        raise OptionError(f"--network is '{spec.network}'.{hint} Choose from {', '.join(choices)}.")
+    for flag, name, choices in (
+        ("--network", spec.network, ["auto", *NETWORKS]),
+        ("--coarse-network", spec.coarse_network, ["auto", "none", *NETWORKS]),
+    ):
+        if name not in choices:
+            hint = did_you_mean(name, choices)
+            raise OptionError(f"{flag} is '{name}'.{hint} Choose from {', '.join(choices)}.")
     network = VGG19 if spec.network == "auto" else get_network(spec.network)
     for layer in (*spec.content_layers, *spec.style_layers):
         network.check_layer(layer)

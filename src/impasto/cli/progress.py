@@ -151,7 +151,7 @@ class BarProgress:
         self._bar.update(
             self._task,
             completed=plan.seconds * passed / max(passed + left, 1e-9),
-            size=f"{step.size[1]} x {step.size[0]}",
+            size=f"{step.size[1]} x {step.size[0]} {step.network}",
             step=f"{step.index}/{step.of}",
             loss=f"loss {step.loss:.4g}",
             left=f"about {spell(left)} left" if left else "saving",

@@ -35,7 +35,16 @@ impasto rerun painted.png --inputs ~/Pictures --inputs ~/Paintings -o again.png
 impasto rerun painted.png --set strength=0.7 --set size=1024
 """
 
-PLANNING = {"size", "style_scale", "num_iterations", "coarse_iterations", "time"}
+PLANNING = {
+    "size",
+    "style_scale",
+    "num_iterations",
+    "coarse_iterations",
+    "early_iterations",
+    "network",
+    "coarse_network",
+    "time",
+}
 """The options that decide sizes and evaluations: when one is changed, these are planned anew."""
 
 

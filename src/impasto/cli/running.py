@@ -174,11 +174,12 @@ def _show(path: str, progress: Progress) -> None:
 def _log(transfer: Transfer) -> None:
     from impasto.weights import find_weights
 
-    machine, network = transfer.machine, transfer.extractor.network
+    machine = transfer.machine
     log.debug(
         "device %s, precision %s, threads %s", machine.device, machine.precision, machine.threads or "as they are"
     )
-    log.debug("network %s, weights %s", network.name, find_weights(network))
+    for name, extractor in transfer.extractors.items():
+        log.debug("network %s, weights %s", name, find_weights(extractor.network))
 
 
 @contextmanager

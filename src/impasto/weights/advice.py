@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from impasto.networks import Network
 
-__all__ = ["how_to_get", "megabytes"]
+__all__ = ["how_to_get", "how_to_replace", "megabytes"]
 
 
 def how_to_get(network: Network) -> str:
     """Say how to get the weights of ``network``: directly, through a proxy, and by way of another machine."""
+    if network.is_built_in:
+        return "They come with impasto: install it again."
     size = f" ({megabytes(network.size)})" if network.size else ""
     return (
         f"Get them{size} with\n"
@@ -20,6 +22,13 @@ def how_to_get(network: Network) -> str:
         f"and bring the file here for\n"
         f"    impasto weights import {network.file_name}"
     )
+
+
+def how_to_replace(network: Network) -> str:
+    """Say how to get sound weights of ``network`` in the place of damaged ones."""
+    if network.is_built_in:
+        return "install impasto again."
+    return f"delete the file, then run 'impasto weights get {network.name}', or copy or import it again."
 
 
 def megabytes(count: float) -> str:

@@ -25,6 +25,11 @@ def import_weights(path: Path, network: Network | None = None) -> tuple[Network,
     """
     contents = read_contents(path)
     network, weights = _recognize(contents, path, network)
+    if network.is_built_in:
+        raise InputError(
+            f"'{path}' has the weights of {network.name}, which come with impasto and are not kept in the cache: to use"
+            " these ones, give --weights, or put them into the folder of IMPASTO_WEIGHTS_DIR."
+        )
     check_finite(weights, path)
     check_unchanged(weights, contents.metadata, network, path)
     return network, keep(weights, network, _metadata(network, weights, contents, path))

@@ -59,6 +59,8 @@ def fetch_weights(
     Raises MissingWeightsError when the file cannot be had or is not the published one, OutputError when the cache is
     full or cannot be written, OptionError when ``url`` is neither https nor on this machine.
     """
+    if network.is_built_in:
+        raise MissingWeightsError(f"The weights of {network.name} are not downloaded. {how_to_get(network)}")
     address = url or network.source
     check_address(address)
     target = kept_file(network)

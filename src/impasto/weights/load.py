@@ -8,7 +8,7 @@ from pathlib import Path
 
 from impasto.errors import InputError, MissingWeightsError, OutputError
 from impasto.networks import Network
-from impasto.weights.advice import how_to_get
+from impasto.weights.advice import how_to_get, how_to_replace
 from impasto.weights.cache import metadata_of
 from impasto.weights.convert import import_weights, read_file
 from impasto.weights.download import Received, fetch_weights
@@ -73,10 +73,7 @@ def _copied(path: Path, network: Network) -> Path:
 def _read_kept(path: Path, network: Network) -> Weights:
     tensors, metadata = read_safetensors(path)
     if not fits(tensors, network):
-        raise InputError(
-            f"'{path}' does not have the shapes of {network.name}: delete the file, then run"
-            f" 'impasto weights get {network.name}', or import it again."
-        )
+        raise InputError(f"'{path}' does not have the shapes of {network.name}: {how_to_replace(network)}")
     weights = {name: tensor.float() for name, tensor in tensors.items()}
     check_unchanged(weights, metadata, network, path)
     return weights

@@ -1,6 +1,7 @@
 """Where weights are looked for, and which file is taken. No torch here.
 
-``IMPASTO_WEIGHTS_DIR``, then the own cache, then what torch hub and Keras downloaded for other programs.
+``IMPASTO_WEIGHTS_DIR``, then the own cache, then what torch hub and Keras downloaded for other programs. Those of
+``compact`` come with the package; only ``IMPASTO_WEIGHTS_DIR`` goes before it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from impasto.weights.checksum import is_published
 __all__ = ["best_present", "find_weights", "is_foreign", "missing_folder", "passed_over", "search_path"]
 
 log = logging.getLogger("impasto")
+
+BUILT_IN = Path(__file__).parent
+"""Where the weights are that come with the package."""
 
 
 def search_path() -> list[Path]:
@@ -48,7 +52,7 @@ def find_weights(network: Network) -> Path | None:
 
 
 def best_present() -> Network | None:
-    """The network whose weights are on this machine, the preferred one first; None when there is none."""
+    """The network whose weights are on this machine, the preferred one first; None when there is none at all."""
     return next((network for network in NETWORKS.values() if find_weights(network) is not None), None)
 
 
@@ -65,11 +69,14 @@ def passed_over(network: Network) -> list[Path]:
 def _trusted(network: Network) -> Iterator[Path]:
     for folder in _named_folder():
         yield folder / f"{network.name}.safetensors"
-        yield folder / network.file_name
-    yield kept_file(network)
+        if not network.is_built_in:
+            yield folder / network.file_name
+    yield BUILT_IN / f"{network.name}.safetensors" if network.is_built_in else kept_file(network)
 
 
 def _foreign(network: Network) -> list[Path]:
+    if network.is_built_in:
+        return []
     candidates = (folder / network.file_name for folder in _folder_of(network.layout))
     return [path for path in candidates if _is_file(path)]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto.errors import InputError
 from impasto.networks import Network
+from impasto.weights.advice import how_to_replace
 
 __all__ = ["Weights", "check_finite", "check_unchanged", "fingerprint", "fits", "read_safetensors"]
 
@@ -49,10 +50,7 @@ def check_unchanged(weights: Weights, metadata: Mapping[str, str], network: Netw
     """
     recorded = metadata.get("fingerprint")
     if recorded and recorded != fingerprint(weights):
-        raise InputError(
-            f"The weights in '{path}' have changed since they were kept: delete the file, then run"
-            f" 'impasto weights get {network.name}', or copy or import it again."
-        )
+        raise InputError(f"The weights in '{path}' have changed since they were kept: {how_to_replace(network)}")
 
 
 def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:

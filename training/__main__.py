@@ -1,0 +1,73 @@
+"""Distil the built-in network from VGG-19.
+
+python -m training PICTURES FOLDER [--widths 16 32 80 160 256] [--rounds 100] [--device cuda]
+
+PICTURES is a folder of JPEG and PNG pictures, any size from 96 pixels. Everything is kept in FOLDER after each round:
+the same command goes on where it was, with more --rounds if you like.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from torch import Generator
+
+from impasto.device import has_native_bf16
+from impasto.features import Extractor
+from impasto.networks import COMPACT, VGG19, Network
+from impasto.weights import load_weights
+from training.fit import pruned
+from training.held_out import HeldOut
+from training.pictures import Corpus, disturbed
+from training.student import Student
+from training.train import CHECKPOINT, Plan, Trainer
+
+
+def network_of(widths: list[int]) -> Network:
+    """The network that the package ships, with other widths."""
+    counts = (len(block) for block in COMPACT.blocks)
+    return replace(COMPACT, blocks=tuple((width,) * count for width, count in zip(widths, counts, strict=True)))
+
+
+def _first_student(start: str, network: Network, teacher: Extractor, corpus: Corpus, seed: int) -> Student:
+    generator = Generator().manual_seed(seed)
+    if start == "random":
+        return Student.random(network, generator)
+    crops = [corpus.crops(8, 128, generator) for _ in range(16)]
+    return pruned(
+        network, teacher, [disturbed(crop, generator) if index % 2 else crop for index, crop in enumerate(crops)]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--widths", type=int, nargs=5, default=[16, 32, 80, 160, 256])
+    parser.add_argument("--start", choices=("pruned", "random"), default="pruned")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for option in fields(Plan):
+        parser.add_argument(f"--{option.name.replace('_', '-')}", type=type(option.default), default=option.default)
+    arguments = parser.parse_args()
+    plan = Plan(**{option.name: getattr(arguments, option.name) for option in fields(Plan)})
+    device = torch.device(arguments.device)
+    dtype = torch.bfloat16 if has_native_bf16(device) else torch.float32
+    torch.manual_seed(plan.seed)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    teacher = Extractor(VGG19, load_weights(VGG19), device=device, dtype=dtype)
+    corpus, held_out = Corpus.read(arguments.pictures)
+    checkpoint = arguments.folder / CHECKPOINT
+    state = torch.load(checkpoint, map_location=device) if checkpoint.exists() else None
+    start = "random" if state else arguments.start
+    student = _first_student(start, network_of(arguments.widths), teacher, corpus, plan.seed).to(device)
+    trainer = Trainer(plan, teacher, corpus, HeldOut.prepare(teacher, held_out), student, arguments.folder)
+    if state:
+        trainer.restore(state)
+    trainer.run()
+
+
+if __name__ == "__main__":
+    main()

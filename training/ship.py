@@ -1,0 +1,73 @@
+"""From a checkpoint to the file that the package ships: maps for every layer in closed form, numbers in half precision.
+
+python -m training.ship FOLDER PICTURES TARGET.safetensors
+
+The taps that were taught keep the maps that were learned; all other layers get the map with the least squared error.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Generator, Tensor
+
+from impasto.device import has_native_bf16
+from impasto.features import Extractor
+from impasto.networks import COMPACT, VGG19
+from impasto.weights import fingerprint, load_weights
+from training.fit import fitted_map, inner_products
+from training.pictures import Corpus, disturbed
+from training.student import Student
+from training.train import CHECKPOINT
+
+__all__ = ["ship"]
+
+
+def ship(student: Student, teacher: Extractor, pictures: Sequence[Tensor], target: Path) -> None:
+    """Write kernels, biases and maps as float16, beside ``target`` and renamed into place."""
+    tensors = student.weights()
+    extractor = student.extractor(teacher.dtype)
+    for layer in student.network.layers:
+        learned = student.maps.get(layer)
+        affine = fitted_map(*inner_products(extractor, teacher, layer, pictures)) if learned is None else learned
+        tensors[f"{layer}.map"] = affine
+    halves = {name: tensor.detach().cpu().half().contiguous() for name, tensor in tensors.items()}
+    if not all(bool(tensor.isfinite().all()) for tensor in halves.values()):
+        raise SystemExit("Some numbers do not fit into half precision.")
+    metadata = {
+        "network": student.network.name,
+        "licence": COMPACT.licence,
+        "fingerprint": fingerprint({name: tensor.float() for name, tensor in halves.items()}),
+    }
+    partial = target.with_name(f"{target.name}.part")
+    save_file(halves, partial, metadata)
+    partial.chmod(0o644)
+    partial.replace(target)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("target", type=Path)
+    arguments = parser.parse_args()
+    state = torch.load(arguments.folder / CHECKPOINT, map_location="cpu")
+    student = Student.random(replace(COMPACT, blocks=state["blocks"]), Generator())
+    student.units.update(state["units"])
+    student.load(state["average"])
+    dtype = torch.bfloat16 if has_native_bf16(torch.device("cpu")) else torch.float32
+    generator = Generator().manual_seed(0)
+    corpus, _ = Corpus.read(arguments.pictures)
+    crops = [corpus.crops(8, 128, generator) for _ in range(12)]
+    pictures = [disturbed(crop, generator) if index % 2 else crop for index, crop in enumerate(crops)]
+    ship(student, Extractor(VGG19, load_weights(VGG19), dtype=dtype), pictures, arguments.target)
+    print(f"{arguments.target}: {arguments.target.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
