@@ -64,38 +64,37 @@ def moments(features: Tensor, visible: Tensor | None = None) -> Moments:
     """
     channels = features.shape[1]
     positions = features.permute(0, 2, 3, 1).reshape(-1, channels)  # a view of channels_last memory
-    wide = torch.float64 if features.dtype == torch.float64 else torch.float32
     if visible is None:
-        count, total = float(positions.shape[0]), positions.sum(dim=0, dtype=wide)
-    else:
-        weight = visible.reshape(-1, 1).to(wide)
-        count, total = float(weight.sum()), (positions * weight).sum(dim=0)
-        positions = positions * weight.sqrt().to(positions.dtype)  # squared by the products below
-    second: Tensor = _OuterProducts.apply(positions)  # type: ignore[no-untyped-call]
-    return Moments(count, total, second)
+        return Moments(float(positions.shape[0]), *_Sums.apply(positions))  # type: ignore[no-untyped-call]
+    wide = torch.float64 if features.dtype == torch.float64 else torch.float32
+    weight = visible.reshape(-1, 1).to(wide)
+    total = (positions * weight).sum(dim=0)
+    _, second = _Sums.apply(positions * weight.sqrt().to(positions.dtype))  # type: ignore[no-untyped-call]
+    return Moments(float(weight.sum()), total, second)
 
 
-class _OuterProducts(torch.autograd.Function):
-    """Xᵀ X for N x C, in float32 (float64 for float64), and its gradient X (G + Gᵀ) in one product instead of two.
+class _Sums(torch.autograd.Function):
+    """The sum and Xᵀ X of N x C, in float32 (float64 for float64); the gradient g + X (G + Gᵀ) in one product.
 
     In bfloat16 the products are of chunks, which are then summed in float32: fast, and the relative error stays at
     5e-4.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, positions: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, positions: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(positions)
         if positions.dtype != torch.bfloat16:
-            return positions.T @ positions
+            return positions.sum(dim=0), positions.T @ positions
         count, channels = positions.shape
         whole = count - count % CHUNKS
         chunks = positions[:whole].view(CHUNKS, whole // CHUNKS, channels)
         rest = positions[whole:].float()
-        return torch.bmm(chunks.transpose(1, 2), chunks).float().sum(dim=0) + rest.T @ rest
+        second = torch.bmm(chunks.transpose(1, 2), chunks).float().sum(dim=0) + rest.T @ rest
+        return positions.sum(dim=0, dtype=torch.float32), second
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, of_sum: Tensor, of_products: Tensor) -> Tensor:
         (positions,) = ctx.saved_tensors
-        symmetric = gradient + gradient.T
-        product: Tensor = positions @ symmetric.to(positions.dtype)
-        return product
+        symmetric = of_products + of_products.T
+        gradient: Tensor = torch.addmm(of_sum.to(positions.dtype), positions, symmetric.to(positions.dtype))
+        return gradient

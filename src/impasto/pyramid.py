@@ -62,13 +62,14 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
 def coarse_network(spec: StyleSpec) -> str:
     """The name of the network that prepares the picture for the run's own; empty if that does all by itself.
 
-    ``auto`` is the student of the run's own network, if it has one.
+    ``auto`` is the student of the run's own network, if it has one with all the layers that are looked at.
     """
     own = next(iter(NETWORKS)) if spec.network == "auto" else spec.network
     if spec.coarse_network != "auto":
         return "" if spec.coarse_network in ("none", own) else spec.coarse_network
-    students = (network.name for network in NETWORKS.values() if network.teacher and network.teacher.name == own)
-    return next(students, "")
+    students = (network for network in NETWORKS.values() if network.teacher and network.teacher.name == own)
+    wanted = {*spec.content_layers, *spec.style_layers}
+    return next((student.name for student in students if wanted <= set(student.layers)), "")
 
 
 def _level(size: Size, style: Size, spec: StyleSpec, factor: float, iterations: int) -> Level:

@@ -16,12 +16,20 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_does_not_import_torch():
-    lines = [["--help"], ["stylize", "--help"], ["weights", "--help"], ["doctor", "--help"], ["demo", "--help"], []]
+    lines = [
+        ["--help"],
+        ["stylize", "--help"],
+        ["weights", "--help"],
+        ["doctor", "--help"],
+        ["demo", "--help"],
+        ["evaluate", "--help"],
+        [],
+    ]
     code = (
         "import sys; from impasto.cli.app import run;"
         f" print([run(line) for line in {lines!r}], 'torch' in sys.modules, file=sys.stderr)"
     )
-    assert python("-c", code).stderr == "[0, 0, 0, 0, 0, 0] False\n"
+    assert python("-c", code).stderr == "[0, 0, 0, 0, 0, 0, 0] False\n"
 
 
 def test_python_m_impasto():
@@ -33,7 +41,7 @@ def test_alone_it_prints_help(cli):
     outcome = cli()
     assert outcome.code == 0
     assert "Usage: impasto [OPTIONS] COMMAND" in outcome.out
-    for command in ("stylize", "demo", "weights", "doctor"):
+    for command in ("stylize", "demo", "evaluate", "weights", "doctor"):
         assert command in outcome.out
 
 

@@ -65,7 +65,7 @@ def test_help_has_colors_only_where_they_are_wanted():
     assert not COLOR.search(impasto("stylize", "--help").stdout)
 
 
-@pytest.mark.parametrize("command", ["stylize", "demo", "rerun", "inspect", "doctor", "weights"])
+@pytest.mark.parametrize("command", ["stylize", "demo", "rerun", "inspect", "evaluate", "doctor", "weights"])
 def test_help_of_every_command_has_examples(command, cli):
     shown = cli(command, "--help").out
     assert re.search(rf"Examples?:\s+impasto {command}", shown)

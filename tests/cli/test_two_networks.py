@@ -1,0 +1,121 @@
+"""Runs in which a student prepares what its teacher finishes: the plan, what is told, and making them again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from impasto.networks import NETWORKS
+from impasto.record import read_record
+
+from .conftest import TINY_STUDENT
+
+WORDS = ("stylize", "photo.jpg", "painting.png", "--size", "120", "--num-iterations", "3", "--coarse-iterations", "2")
+MIXED = (*WORDS, "--early-iterations", "1.5", "--precision", "fp32")
+
+
+def steps_of(outcome):
+    lines = [json.loads(line) for line in outcome.err.splitlines()]
+    return [line for line in lines if "step" in line]
+
+
+def test_the_student_prepares_and_the_teacher_finishes(cli, folder):
+    outcome = cli(*MIXED, "--progress", "json", "-o", "out.png")
+    assert (outcome.code, outcome.out) == (0, "out.png\n")
+    steps = steps_of(outcome)
+    assert [(step["size"][0], step["network"], step["level"], step["of"]) for step in steps] == [
+        *[(60, "compact", 0, 6)] * 6,
+        *[(120, "compact", 1, 4)] * 4,
+        *[(120, "vgg19", 2, 3)] * 3,
+    ]
+    assert steps[-1]["seconds_left"] == 0
+    assert all(step["seconds_left"] >= 0 for step in steps[:-1])
+
+
+def test_the_picture_is_the_teachers_best_whatever_the_student_found(cli, folder):
+    outcome = cli(*MIXED, "--progress", "json", "-o", "out.png")
+    last = [step["loss"] for step in steps_of(outcome) if step["network"] == "vgg19"]
+    assert json.loads(outcome.err.splitlines()[-1])["loss"] == pytest.approx(min(last))
+
+
+def test_the_record_says_who_did_what_and_the_same_file_comes_again(cli, folder):
+    cli(*MIXED, "-o", "out.png")
+    record = read_record(folder / "out.png")
+    assert (record.style.network, record.style.coarse_network) == ("vgg19", "compact")
+    assert [(level.size[0], level.iterations, level.network) for level in record.levels] == [
+        (60, 6, "compact"),
+        (120, 4, "compact"),
+        (120, 3, ""),
+    ]
+    assert record.coarse_weights not in (None, record.weights)
+    assert "evaluations of compact" in cli("inspect", "out.png").out
+    assert cli("rerun", "out.png", "-o", "again.png").code == 0
+    assert (folder / "again.png").read_bytes() == (folder / "out.png").read_bytes()
+
+
+def test_without_a_coarse_network_there_is_one(cli, folder):
+    cli(*WORDS, "--coarse-network", "none", "-o", "out.png")
+    record = read_record(folder / "out.png")
+    assert (record.style.coarse_network, record.coarse_weights) == ("none", None)
+    assert {level.network for level in record.levels} == {""}
+
+
+def test_the_student_alone_has_nobody_to_prepare_for(cli, folder):
+    cli(*WORDS, "--network", "compact", "-o", "out.png")
+    record = read_record(folder / "out.png")
+    assert (record.style.network, record.style.coarse_network) == ("compact", "none")
+    assert [(level.size[0], level.network) for level in record.levels] == [(60, ""), (120, "")]
+
+
+def test_a_draft_is_the_students(cli, folder):
+    outcome = cli(*WORDS, "--preset", "draft", "-o", "out.png")
+    assert outcome.code == 0
+    assert "weights get" not in outcome.err, "it was asked for"
+    assert read_record(folder / "out.png").style.network == "compact"
+
+
+def test_the_draft_of_another_network_can_be_had(cli, folder):
+    cli(*WORDS, "--preset", "draft", "--network", "vgg19", "-o", "out.png")
+    assert read_record(folder / "out.png").style.network == "vgg19"
+
+
+def test_a_picture_of_one_network_is_made_again_with_another(cli, folder):
+    cli(*MIXED, "-o", "out.png")
+    assert cli("rerun", "out.png", "--set", "network=compact", "-o", "student.png").code == 0
+    assert read_record(folder / "student.png").style.network == "compact"
+    assert cli("rerun", "out.png", "--set", "coarse_network=none", "-o", "teacher.png").code == 0
+    assert {level.network for level in read_record(folder / "teacher.png").levels} == {""}
+
+
+@pytest.mark.parametrize("seconds", ["1s", "0.01s"])
+def test_a_run_that_has_to_end_ends_with_two_networks(seconds, cli, folder):
+    outcome = cli(*MIXED, "--time", seconds, "-o", "out.png")
+    assert outcome.code == 0
+    assert (folder / "out.png").is_file()
+
+
+def test_a_layer_that_only_the_teacher_has_is_looked_at_by_the_teacher_alone(cli, folder, monkeypatch):
+    shorter = replace(TINY_STUDENT, blocks=(*TINY_STUDENT.blocks[:-1], (8,)))
+    monkeypatch.setitem(NETWORKS, "compact", shorter)
+    outcome = cli(*WORDS, "--network", "compact", "--style-layers", "relu5_2")
+    assert outcome.code == 2
+    assert "compact has no layer 'relu5_2'. vgg19 has." in outcome.err
+    assert cli(*WORDS, "--style-layers", "relu5_2", "-o", "out.png").code == 0
+    assert read_record(folder / "out.png").style.coarse_network == "none"
+
+
+def test_without_vgg19_a_line_says_that_the_students_is_used(cli, folder, tmp_path):
+    (tmp_path / "cache" / "weights" / "vgg19.safetensors").unlink()
+    outcome = cli(*WORDS, "-o", "out.png")
+    assert outcome.code == 0
+    assert outcome.err.count("Using compact; 'impasto weights get vgg19'") == 1
+    assert read_record(folder / "out.png").style.network == "compact"
+
+
+def test_a_coarse_network_has_to_be_one(cli, folder):
+    outcome = cli(*WORDS, "--coarse-network", "compakt")
+    assert outcome.code == 2
+    assert "--coarse-network is 'compakt'. Did you mean 'compact'?" in outcome.err
+    assert all(name in outcome.err for name in ("auto", "none", *NETWORKS))
