@@ -16,7 +16,7 @@ from impasto.transfer import Transfer
 
 
 def test_cost_is_summed_over_levels():
-    cost = Cost(fixed=1.0, per_pixel=0.01)
+    cost = Cost({"vgg19": 1.0}, {"vgg19": 0.01})
     small, large = Level((10, 10), (10, 20), 4), Level((20, 20), (10, 20), 2)
     assert cost.of_evaluation(small) == pytest.approx(2.0)
     assert cost.of_level(small) == pytest.approx((2.0 + 2.0) / 3 + 4 * 2.0)
@@ -32,8 +32,8 @@ def transfer(installed, photo, painting):
 
 def test_a_measured_cost_is_a_time(transfer):
     cost = measure_cost(transfer)
-    assert cost.fixed >= 0
-    assert cost.per_pixel >= 0
+    assert cost.fixed["tiny"] >= 0
+    assert cost.per_pixel["tiny"] >= 0
     assert cost.of_levels(transfer.levels) > 0
 
 
@@ -47,14 +47,14 @@ def test_larger_pictures_are_timed_until_an_evaluation_takes_long_enough(transfe
     monkeypatch.setattr("impasto.estimate._time_evaluation", seconds)
     cost = measure_cost(transfer)
     assert timed == [32, 160]  # the result has a long side of 128 pixels
-    assert (cost.fixed, cost.per_pixel) == (pytest.approx(0.01), pytest.approx(1e-6))
+    assert (cost.fixed["tiny"], cost.per_pixel["tiny"]) == (pytest.approx(0.01), pytest.approx(1e-6))
 
 
 def test_noise_in_the_clock_gives_no_negative_times(transfer, monkeypatch):
     monkeypatch.setattr("impasto.estimate._time_evaluation", lambda _transfer, _network, side: 1.0 / side)
     cost = measure_cost(transfer)
-    assert cost.per_pixel == 0
-    assert cost.fixed > 0
+    assert cost.per_pixel["tiny"] == 0
+    assert cost.fixed["tiny"] > 0
 
 
 PLANNED = [
@@ -64,9 +64,11 @@ PLANNED = [
     Level((512, 768), (480, 768), 15),
 ]
 
-COST = Cost(fixed=0.002, per_pixel=1e-6)
+COST = Cost({"vgg19": 0.002}, {"vgg19": 1e-6})
 
-costs = st.builds(Cost, st.floats(0, 0.1), st.floats(1e-9, 1e-4))
+costs = st.builds(
+    lambda fixed, per_pixel: Cost({"vgg19": fixed}, {"vgg19": per_pixel}), st.floats(0, 0.1), st.floats(1e-9, 1e-4)
+)
 
 
 @given(costs, st.floats(0.01, 1e5))
@@ -144,3 +146,29 @@ def test_the_time_of_the_next_evaluation_follows_the_pace_of_the_last_one() -> N
 def _step(level: Level, place: int, index: int) -> Step:
     pixels = torch.zeros(1, 3, *level.size)
     return Step(pixels, Evaluation(torch.zeros(()), pixels), index, level.iterations, level=place)
+
+
+TWO = Cost({"vgg19": 0.0, "compact": 0.0}, {"vgg19": 1e-5, "compact": 1e-6})
+PREPARED = [
+    Level((128, 128), (128, 128), 40, "compact"),
+    Level((256, 256), (256, 256), 20, "compact"),
+    Level((256, 256), (256, 256), 20, "vgg19"),
+]
+
+
+def test_each_level_costs_what_its_network_takes() -> None:
+    assert TWO.of_evaluation(PREPARED[2]) == pytest.approx(10 * TWO.of_evaluation(PREPARED[1]))
+    assert TWO.of_targets(PREPARED[2]) == pytest.approx(10 * TWO.of_targets(PREPARED[1]))
+    assert TWO.of_levels(PREPARED) == pytest.approx(sum(map(TWO.of_level, PREPARED)))
+
+
+def test_in_a_short_time_the_student_does_all_and_the_teacher_only_looks() -> None:
+    levels = fit_levels(PREPARED, TWO, 1.5 * TWO.of_evaluation(PREPARED[2]))
+    assert levels[-1].iterations == 1
+    assert levels[1].iterations > 1
+
+
+def test_the_time_of_the_next_evaluation_knows_who_is_next() -> None:
+    last = _step(PREPARED[1], 1, PREPARED[1].iterations)
+    seconds = seconds_of_next(PREPARED, TWO, last, TWO.of_evaluation(PREPARED[1]))
+    assert seconds == pytest.approx(TWO.of_evaluation(PREPARED[2]) + TWO.of_targets(PREPARED[2]))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.errors import InputError
+from impasto.errors import InputError, OptionError
 from impasto.pyramid import coarse_network, plan_pyramid
 from impasto.spec import MIN_SIDE, StyleSpec
 from impasto.validation import build
@@ -39,7 +39,9 @@ def test_a_plan_goes_from_coarse_to_the_full_size(
     assert len(levels) <= 2 + len(spec.coarse_iterations)
     assert len({level.size for level in levels}) >= len(levels) - 1
     for coarse, fine in itertools.pairwise(levels):
-        assert coarse.pixels < fine.pixels or (coarse.size == fine.size and coarse.network and not fine.network)
+        assert coarse.pixels < fine.pixels or (
+            coarse.size == fine.size and (coarse.network, fine.network) == ("compact", "vgg19")
+        )
     for level in levels:
         assert level.iterations >= 1
         assert min(level.size) >= MIN_SIDE
@@ -92,7 +94,7 @@ def test_the_student_prepares_what_its_teacher_finishes() -> None:
     assert [(level.size[0], level.iterations, level.network) for level in levels] == [
         (256, 20, "compact"),
         (512, 5, "compact"),
-        (512, 10, ""),
+        (512, 10, "vgg19"),
     ]
 
 
@@ -115,10 +117,20 @@ def test_the_coarse_network_is_the_student_unless_another_is_asked_for(own: str,
 
 def test_the_photo_itself_needs_one_level() -> None:
     spec = build(StyleSpec, {"strength": 0.0})
-    assert [(level.iterations, level.network) for level in plan_pyramid((512, 512), (512, 512), spec)] == [(1, "")]
+    assert [(level.iterations, level.network) for level in plan_pyramid((512, 512), (512, 512), spec)] == [(1, "vgg19")]
 
 
 @pytest.mark.parametrize("style", [(1, 4000), (4000, 1), (10, 1000)])
 def test_a_painting_that_is_too_narrow_is_refused_with_its_size_and_the_remedy(style: tuple[int, int]) -> None:
     with pytest.raises(InputError, match=rf"painting .*\d+ x \d+ pixels.*{MIN_SIDE} at least.*--style-scale"):
         plan_pyramid((512, 512), style, StyleSpec())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"early_iterations": 2.0}, {"coarse_iterations": (2.0,)}, {"coarse_network": "none", "coarse_iterations": (2,)}],
+)
+def test_more_evaluations_than_a_record_can_hold_are_refused(options: dict[str, object]) -> None:
+    spec = build(StyleSpec, {"num_iterations": 600_000, "coarse_iterations": (), **options})
+    with pytest.raises(OptionError, match=r"1,200,000 evaluations at one size .* 1,000,000"):
+        plan_pyramid((512, 512), (512, 512), spec)

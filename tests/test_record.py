@@ -181,8 +181,10 @@ def test_an_input_is_never_looked_for_outside_the_folders(tmp_path: Path) -> Non
 
 def test_differences_are_named(record: Record) -> None:
     assert record.differences(record) == []
-    other = record.model_copy(update={"environment": record.environment | {"torch": "1.0"}, "weights": "0" * 64})
+    other = record.model_copy(
+        update={"environment": record.environment | {"torch": "1.0"}, "weights": {"tiny": "0" * 64}}
+    )
     assert record.differences(other) == [
         f"torch was 1.0 and is {torch.__version__}",
-        f"weights was 000000000000 and is {record.weights[:12]}",
+        f"weights of tiny was 000000000000 and is {record.weights['tiny'][:12]}",
     ]

@@ -66,7 +66,11 @@ def main() -> None:
     trainer = Trainer(plan, teacher, corpus, HeldOut.prepare(teacher, held_out), student, arguments.folder)
     if state:
         trainer.restore(state)
-    trainer.run()
+    try:
+        trainer.run()
+    except KeyboardInterrupt:
+        print(f"Stopped in round {trainer.round + 1}; the same command begins that round again.")
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from impasto.features import Extractor
 from training.canvases import Canvas, advanced, new_canvas
-from training.goals import identity_metric, student_metric
+from training.goals import Goal, identity_metric, student_metric
 from training.held_out import HeldOut
 from training.lessons import PIXELS, Lesson, lesson_of, ordinary_lessons, random_side
 from training.losses import feature_errors, gradient_error, moment_errors, total
@@ -29,18 +29,23 @@ FIGURES = "figures.jsonl"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is decided before a run; ``rounds`` may be raised later, as the rate falls only over the last ``decay``."""
+    """What is decided before a run.
+
+    The rate of learning falls linearly to 0 over the last ``decay`` of all rounds: what it has found shows only then.
+    ``rounds`` may be raised later. ``moments`` and ``gradients`` weigh the errors beside that of the features, the
+    gradients' ``gradients_from`` that round on.
+    """
 
     rounds: int = 100
-    decay: float = 0.3
+    decay: float = 1.0
     warmup: int = 100
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     lessons: int = 60
     passes: int = 3
     canvases: int = 24
     moments: float = 0.3
     gradients: float = 0.5
-    gradients_from: int = 8
+    gradients_from: int = 3
     averaging: float = 0.995
     seed: int = 0
 
@@ -172,9 +177,11 @@ class Trainer:
         partial.replace(self.folder / CHECKPOINT)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``save`` left off."""
-        from training.goals import Goal
-
+        """Go on where ``save`` left off; what was planned otherwise is said, and follows the new plan."""
+        for name, value in vars(self.plan).items():
+            before = state["plan"].get(name)
+            if before != value:
+                print(json.dumps({"changed": name, "from": before, "to": value}), flush=True)
         self.round, self.step, self.seconds = state["round"], state["step"], state["seconds"]
         self.student.units.update(state["units"])
         self.average.units.update(state["units"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -32,21 +32,18 @@ MOST_EVALUATIONS = 500
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one evaluation: ``fixed``, and ``per_pixel`` of the picture; ``others``: those of other networks."""
+    """Seconds of one evaluation of each network, by name: ``fixed``, and ``per_pixel`` of the picture."""
 
-    fixed: float
-    per_pixel: float
-    others: Mapping[str, Cost] = field(default_factory=dict)
+    fixed: Mapping[str, float]
+    per_pixel: Mapping[str, float]
 
     def of_evaluation(self, level: Level) -> float:
         """Seconds of one evaluation at ``level``."""
-        cost = self.others.get(level.network, self)
-        return cost.fixed + cost.per_pixel * level.pixels
+        return self.fixed[level.network] + self.per_pixel[level.network] * level.pixels
 
     def of_targets(self, level: Level) -> float:
         """Seconds of looking at content and painting before ``level``: a third of an evaluation of each."""
-        cost = self.others.get(level.network, self)
-        painting = cost.per_pixel * level.style_size[0] * level.style_size[1]
+        painting = self.per_pixel[level.network] * level.style_size[0] * level.style_size[1]
         return (self.of_evaluation(level) + painting) / 3
 
     def of_level(self, level: Level) -> float:
@@ -102,16 +99,18 @@ def _of_step(cost: Cost, level: Level, *, first: bool) -> float:
 
 
 def measure_cost(transfer: Transfer) -> Cost:
-    """Time the objective of ``transfer`` on one tiny picture and on larger ones, the better of two runs each.
+    """Time each network's objective on one tiny picture and on larger ones, the better of two runs each.
 
-    On a CPU that takes half a second. Evaluations are linear in the number of pixels once they are long enough.
+    On a CPU that takes half a second a network. Evaluations are linear in the pixels once they are long enough.
     """
-    used = {level.network for level in transfer.levels}
-    others = {name: _measured(transfer, transfer.extractors[name]) for name in sorted(used - {""})}
-    return replace(_measured(transfer, transfer.extractors[transfer.spec.network]), others=others)
+    measured = {name: _measured(transfer, extractor) for name, extractor in transfer.extractors.items()}
+    return Cost(
+        {name: fixed for name, (fixed, _) in measured.items()},
+        {name: per_pixel for name, (_, per_pixel) in measured.items()},
+    )
 
 
-def _measured(transfer: Transfer, extractor: Extractor) -> Cost:
+def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
     smallest, *larger = PROBE_SIDES
     tiny = seconds = _time_evaluation(transfer, extractor, smallest)
     for side in larger:
@@ -119,7 +118,7 @@ def _measured(transfer: Transfer, extractor: Extractor) -> Cost:
         if seconds > ENOUGH or side >= max(transfer.size):
             break
     per_pixel = max(seconds - tiny, 0.0) / (side**2 - smallest**2)
-    return Cost(max(tiny - per_pixel * smallest**2, 0.0), per_pixel)
+    return max(tiny - per_pixel * smallest**2, 0.0), per_pixel
 
 
 def _time_evaluation(transfer: Transfer, extractor: Extractor, side: int) -> float:

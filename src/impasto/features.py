@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.metric import OWN, Metric
 from impasto.networks import Network
+from impasto.space import OWN, Space, TeachersSpace
 
 __all__ = ["Extractor", "Features"]
 
@@ -51,7 +51,9 @@ class Extractor:
         layers = {name: tensor for name, tensor in weights.items() if not name.endswith(".map")}
         self.weights = {name: self._place(tensor) for name, tensor in layers.items()}
         maps = {name.removesuffix(".map"): tensor for name, tensor in weights.items() if name.endswith(".map")}
-        self._metrics = {layer: Metric.of_map(affine.to(self.device, wide)) for layer, affine in maps.items()}
+        self._spaces = {
+            layer: TeachersSpace.of_map(affine, device=self.device, dtype=wide) for layer, affine in maps.items()
+        }
         # The statistics of the training pictures stay in the picture's own precision.
         self._mean = torch.tensor(network.mean, dtype=wide, device=self.device).view(1, 3, 1, 1)
         self._deviation = torch.tensor(network.deviation, dtype=wide, device=self.device).view(1, 3, 1, 1)
@@ -82,9 +84,9 @@ class Extractor:
                 seen[conv.layer] = signal
         return seen
 
-    def metric(self, layer: str) -> Metric:
-        """The space in which features of ``layer`` are compared: the teacher's, for a network that has one."""
-        return self._metrics.get(layer, OWN)
+    def space(self, layer: str) -> Space:
+        """Where features of ``layer`` are compared: in the teacher's space, for a network that has one."""
+        return self._spaces.get(layer, OWN)
 
     def preprocess(self, image: Tensor) -> Tensor:
         """sRGB in [0, 1] -> what the network was trained on: its channel order, its range, its zero."""

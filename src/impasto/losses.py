@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from impasto.features import Features
-from impasto.metric import OWN, Metric
 from impasto.moments import Moments, moments
+from impasto.space import OWN, Space
 
 __all__ = ["PIXELS", "ContentLoss", "Loss", "StyleLoss", "TotalVariationLoss"]
 
@@ -46,38 +46,36 @@ class ContentLoss:
 
     The paper takes half the plain sum. ``scale`` = the number of values makes it the mean squared error of
     neural-style-pt; ``scale`` = Σ F*² makes it relative, so that neither the layer nor the size of the picture matters.
-    ``visible``, 1 x 1 x H x W in [0, 1], says how much each position counts in all of these sums, and ``metric`` in
-    which space features are compared: ``target`` is a feature map of that space.
+    ``visible``, 1 x 1 x H x W in [0, 1], says how much each position counts in all of these sums, and ``space`` in
+    which features are compared: ``target`` is a feature map of that space.
     """
 
     layer: str
     target: Tensor
     scale: float
     visible: Tensor | None = None
-    metric: Metric = OWN
+    space: Space = OWN
 
     @classmethod
-    def relative(cls, layer: str, photo: Tensor, visible: Tensor | None = None, metric: Metric = OWN) -> ContentLoss:
+    def relative(cls, layer: str, photo: Tensor, visible: Tensor | None = None, space: Space = OWN) -> ContentLoss:
         """1 for a picture of which the layer sees nothing; ``photo`` are the features of the photo."""
-        target = metric.features(photo)
+        target = space.features(photo)
         scale = max(float(_weighted(target.float().square(), visible).sum()), 1e-12)
-        return cls(layer, target, scale, visible, metric)
+        return cls(layer, target, scale, visible, space)
 
     @classmethod
-    def mean_squared(
-        cls, layer: str, photo: Tensor, visible: Tensor | None = None, metric: Metric = OWN
-    ) -> ContentLoss:
+    def mean_squared(cls, layer: str, photo: Tensor, visible: Tensor | None = None, space: Space = OWN) -> ContentLoss:
         """Mean squared error."""
-        channels = metric.channels or photo.shape[1]
+        channels = space.channels(photo.shape[1])
         positions = float(_weighted(torch.ones_like(photo[:, :1]), visible).float().sum())
-        return cls(layer, metric.features(photo), positions * channels, visible, metric)
+        return cls(layer, space.features(photo), positions * channels, visible, space)
 
     @property
     def layers(self) -> tuple[str, ...]:
         return (self.layer,)
 
     def summarize(self, seen: Features) -> Tensor:
-        difference = self.metric.features(seen[self.layer]) - self.target
+        difference = self.space.features(seen[self.layer]) - self.target
         wide = torch.float64 if difference.dtype == torch.float64 else torch.float32
         return _weighted(difference.to(wide).square(), self.visible).sum()
 
@@ -96,29 +94,29 @@ class StyleLoss:
     G is the mean outer product over positions, so that the painting may have any size; the paper takes the sum, and
     divides the squares by 4 C² N². ``scale`` = Σ G*² makes the loss relative: no layer's width or range matters.
     neural-style-pt divides G by C as well and takes the mean over C² entries: ``scale`` = C⁴.
-    ``visible``, 1 x 1 x H x W in [0, 1], says how much each position of the picture counts, and ``metric`` in which
-    space features are compared: ``target`` is a Gram matrix of that space.
+    ``visible``, 1 x 1 x H x W in [0, 1], says how much each position of the picture counts, and ``space`` in which
+    features are compared: ``target`` is a Gram matrix of that space.
     """
 
     layer: str
     target: Tensor
     scale: float
     visible: Tensor | None = None
-    metric: Metric = OWN
+    space: Space = OWN
 
     @classmethod
-    def relative(cls, layer: str, painting: Moments, visible: Tensor | None = None, metric: Metric = OWN) -> StyleLoss:
+    def relative(cls, layer: str, painting: Moments, visible: Tensor | None = None, space: Space = OWN) -> StyleLoss:
         """The squared relative error of the Gram matrix; ``painting`` are the moments of the painting."""
-        target = metric.gram(painting)
-        return cls(layer, target, max(float(target.square().sum()), 1e-12), visible, metric)
+        target = space.gram(painting)
+        return cls(layer, target, max(float(target.square().sum()), 1e-12), visible, space)
 
     @classmethod
     def mean_squared(
-        cls, layer: str, painting: Moments, visible: Tensor | None = None, metric: Metric = OWN
+        cls, layer: str, painting: Moments, visible: Tensor | None = None, space: Space = OWN
     ) -> StyleLoss:
         """The mean squared error of the Gram matrix divided by channels x positions."""
-        channels = metric.channels or painting.second.shape[0]
-        return cls(layer, metric.gram(painting), float(channels) ** 4, visible, metric)
+        channels = space.channels(painting.second.shape[0])
+        return cls(layer, space.gram(painting), float(channels) ** 4, visible, space)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -128,7 +126,7 @@ class StyleLoss:
         return moments(seen[self.layer], self.visible)
 
     def value(self, summary: Moments) -> Tensor:
-        return (self.metric.gram(summary) - self.target).square().sum() / self.scale
+        return (self.space.gram(summary) - self.target).square().sum() / self.scale
 
 
 @dataclass(frozen=True)

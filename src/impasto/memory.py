@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from impasto.device import Machine
@@ -42,18 +43,18 @@ def _system_memory() -> tuple[int | None, int | None]:
         return None, None
 
 
-def peak_bytes(size: tuple[int, int], spec: StyleSpec, machine: Machine, network: Network = VGG19) -> float:
+def peak_bytes(size: tuple[int, int], spec: StyleSpec, machine: Machine, networks: Iterable[Network]) -> float:
     """Predict the memory of a run at its full size of (height, width) pixels, in bytes, roughly."""
-    share = network.values_per_pixel / VGG19.values_per_pixel
+    share = max(network.values_per_pixel for network in networks) / VGG19.values_per_pixel
     activations = ACTIVATION_VALUES * share * machine.dtype.itemsize
     vectors = 2 * spec.history + 5 if spec.optimizer == "lbfgs" else 6
     return BASE_BYTES + size[0] * size[1] * (activations + vectors * 3 * 4)
 
 
-def check_memory(size: tuple[int, int], spec: StyleSpec, machine: Machine, network: Network = VGG19) -> None:
+def check_memory(size: tuple[int, int], spec: StyleSpec, machine: Machine, networks: Iterable[Network]) -> None:
     """Raise OptionError if the run cannot fit into all the memory of this machine: the system would kill it midway."""
     total, _ = memory_bytes()
-    needed = peak_bytes(size, spec, machine, network)
+    needed = peak_bytes(size, spec, machine, networks)
     if machine.device.type == "cpu" and total is not None and needed > total:
         fitting = max(size) * (max(total - BASE_BYTES, 0) / (needed - BASE_BYTES)) ** 0.5
         raise OptionError(

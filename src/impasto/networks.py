@@ -159,9 +159,16 @@ class Network:
     def check_layer(self, layer: str) -> None:
         """Raise OptionError unless ``layer`` is one of this network's."""
         if layer not in self.layers:
-            has = self.teacher is not None and layer in self.teacher.layers
-            hint = f" {self.teacher.name} has." if self.teacher and has else did_you_mean(layer, self.layers)
-            raise OptionError(f"{self.name} has no layer '{layer}'.{hint} Its layers are {', '.join(self.layers)}.")
+            raise OptionError(
+                f"{self.name} has no layer '{layer}'.{did_you_mean(layer, self.layers)}"
+                f" Its layers are {', '.join(self.layers)}.{self._where_else(layer)}"
+            )
+
+    def _where_else(self, layer: str) -> str:
+        if self.teacher is None or layer not in self.teacher.layers:
+            return ""
+        name = self.teacher.name
+        return f" {name} has '{layer}': use --network {name}, and --coarse-network none."
 
 
 VGG19 = Network(

@@ -150,7 +150,7 @@ def _octave_terms(
     for layer, weight in spec.content_layers.items():
         here = content.visible(octave, extractor.network.stride(layer))
         if _sees_anything(here):
-            loss = to_content(layer, content_seen[layer], here, extractor.metric(layer))
+            loss = to_content(layer, content_seen[layer], here, extractor.space(layer))
             yield Term(f"content {layer}{suffix}", content_weight * weight, loss, octave)
     for layer, weight in spec.style_layers.items():
         stride = extractor.network.stride(layer)
@@ -160,7 +160,7 @@ def _octave_terms(
             yield Term(
                 f"style {layer}{suffix}",
                 style_weight * weight,
-                to_style(layer, target, here, extractor.metric(layer)),
+                to_style(layer, target, here, extractor.space(layer)),
                 octave,
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from impasto.image.read import ImageLike, read_picture
 from impasto.image.resize import crop_to_aspect
 from impasto.memory import check_memory
 from impasto.networks import VGG19, Network, get_network
-from impasto.pyramid import Level, plan_pyramid
+from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.record import new_record
 from impasto.spec import STARTS, RunOptions, StyleSpec, output_size
 from impasto.transfer import Transfer
@@ -51,32 +51,30 @@ def prepare(
     evaluations that ``spec`` asks for. Raises InputError for pictures, OptionError for options and MissingWeightsError
     for weights that cannot be used.
     """
-    network, by_name = _network(spec, options), spec.network != "auto"
+    network, by_name = _network(spec, options), {spec.network, spec.coarse_network}
     spec = spec.model_copy(update={"network": network.name})
     pictures = _read(
         content, style, expanded(spec.init) if start is None and spec.init not in STARTS else start, options
     )
     photo, painting = pictures["content"], pictures["style"]
     schedule = schedule or _scheduled(photo.size, painting.size, spec)
-    guide = next((get_network(level.network) for level in schedule.levels if level.network), None)
-    for each in (network, guide) if guide else (network,):
-        for layer in (*spec.content_layers, *spec.style_layers):
-            each.check_layer(layer)
+    networks = {level.network: get_network(level.network) for level in schedule.levels}
+    _check_layers(spec, networks.values())
     # What is there to be compared with other programs is computed as they do.
     machine = resolve_machine(options, exact=spec.normalization == "classic")
-    check_memory(schedule.size, spec, machine, network)
+    check_memory(schedule.size, spec, machine, networks.values())
     cropped = photo.cropped_to_aspect(schedule.size)
     shown = cropped.resized(schedule.size)
     if spec.color != "style":  # colors are changed at the sizes that count, not at those of a camera
         cropped, painting = shown, painting.resized(schedule.levels[-1].style_size)
     seen, model = _colored(cropped, painting, spec)
-    file = expanded(options.weights) if options.weights else None
-    weights = {network.name: load_weights(network, file=file, offline=options.offline or not by_name)}
-    if guide:
-        weights[guide.name] = load_weights(guide, offline=options.offline)
-    prints = {name: fingerprint(tensors) for name, tensors in weights.items()}
-    resolved = _resolved(spec, guide, pictures)
+    weights = {}
+    for name, each in networks.items():
+        file = expanded(options.weights) if options.weights and each is network else None
+        weights[name] = load_weights(each, file=file, offline=options.offline or name not in by_name)
+    resolved = _resolved(spec, pictures)
     origins = {role: picture.origin for role, picture in pictures.items() if picture.origin}
+    prints = {name: fingerprint(tensors) for name, tensors in weights.items()}
     return Transfer(
         photo=shown,
         content=replace(cropped, pixels=seen),
@@ -88,7 +86,7 @@ def prepare(
         levels=tuple(schedule.levels),
         extractors={
             name: Extractor(
-                get_network(name),
+                networks[name],
                 tensors,
                 device=machine.device,
                 dtype=machine.dtype,
@@ -97,7 +95,7 @@ def prepare(
             )
             for name, tensors in weights.items()
         },
-        record=new_record(resolved, machine, schedule.levels, schedule.size, origins, *prints.values()),
+        record=new_record(resolved, machine, schedule.levels, schedule.size, origins, prints),
         remarks=tuple(remark for picture in pictures.values() for remark in picture.remarks),
     )
 
@@ -109,6 +107,12 @@ def _network(spec: StyleSpec, options: RunOptions) -> Network:
     if options.weights:
         return recognize_file(expanded(options.weights))
     return best_present() or VGG19
+
+
+def _check_layers(spec: StyleSpec, networks: Iterable[Network]) -> None:
+    for network in networks:
+        for layer in (*spec.content_layers, *spec.style_layers):
+            network.check_layer(layer)
 
 
 def _read(content: ImageLike, style: ImageLike, start: ImageLike | None, options: RunOptions) -> dict[str, Picture]:
@@ -152,8 +156,8 @@ def _starting_picture(
     return crop_to_aspect(painting, size)
 
 
-def _resolved(spec: StyleSpec, guide: Network | None, pictures: dict[str, Picture]) -> StyleSpec:
+def _resolved(spec: StyleSpec, pictures: dict[str, Picture]) -> StyleSpec:
     """The options with each choice made: what is written down has no folders in it."""
     start = pictures.get("init")
     named = {"init": start.origin.name} if start and start.origin else {}
-    return spec.model_copy(update={"coarse_network": guide.name if guide else "none", **named})
+    return spec.model_copy(update={"coarse_network": coarse_network(spec) or "none", **named})

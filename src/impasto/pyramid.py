@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from impasto.errors import InputError
+from impasto.errors import InputError, OptionError
 from impasto.networks import NETWORKS
 from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, scaled_to_long_side
 
-__all__ = ["Level", "coarse_network", "plan_pyramid"]
+__all__ = ["MOST_ITERATIONS", "Level", "coarse_network", "plan_pyramid"]
 
 Size = tuple[int, int]
+
+MOST_ITERATIONS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Level:
-    """One part of a run: (height, width) of the picture and of the painting in pixels, and the evaluations.
-
-    ``network`` is the one that looks, by name; empty for the run's own.
-    """
+    """One part of a run: (height, width) of the picture and of the painting in pixels, the evaluations, and the name of
+    the network that looks."""
 
     size: Size
     style_size: Size
     iterations: int
-    network: str = ""
+    network: str = "vgg19"
 
     @property
     def pixels(self) -> int:
@@ -35,7 +35,7 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
 
     Each coarser level halves the sides, as long as the shorter one of picture and painting allows it. All but the last
     part of the full size is left to ``coarse_network(spec)``. Raises InputError if the painting is too narrow for the
-    full size.
+    full size, OptionError for more than ``MOST_ITERATIONS`` at a level.
     """
     guide = coarse_network(spec)
     levels = [_level(size, style, spec, 1.0, spec.num_iterations)]
@@ -55,8 +55,23 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
         if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:
             break
         if level.iterations:
-            levels.append(replace(level, network=guide))
+            levels.append(replace(level, network=guide or level.network))
+    _check_iterations(levels)
     return levels[::-1]
+
+
+def _check_iterations(levels: list[Level]) -> None:
+    most = max(level.iterations for level in levels)
+    if most > MOST_ITERATIONS:
+        raise OptionError(
+            f"{most:,} evaluations at one size are too many: with --num-iterations, --coarse-iterations and"
+            f" --early-iterations there may be {MOST_ITERATIONS:,}."
+        )
+
+
+def own_network(spec: StyleSpec) -> str:
+    """The name of the network that finishes; the preferred one as long as ``auto`` is open."""
+    return next(iter(NETWORKS)) if spec.network == "auto" else spec.network
 
 
 def coarse_network(spec: StyleSpec) -> str:
@@ -64,7 +79,7 @@ def coarse_network(spec: StyleSpec) -> str:
 
     ``auto`` is the student of the run's own network, if it has one with all the layers that are looked at.
     """
-    own = next(iter(NETWORKS)) if spec.network == "auto" else spec.network
+    own = own_network(spec)
     if spec.coarse_network != "auto":
         return "" if spec.coarse_network in ("none", own) else spec.coarse_network
     students = (network for network in NETWORKS.values() if network.teacher and network.teacher.name == own)
@@ -74,4 +89,4 @@ def coarse_network(spec: StyleSpec) -> str:
 
 def _level(size: Size, style: Size, spec: StyleSpec, factor: float, iterations: int) -> Level:
     at_size = round(size[0] * factor), round(size[1] * factor)
-    return Level(at_size, scaled_to_long_side(style, max(at_size) * spec.style_scale), iterations)
+    return Level(at_size, scaled_to_long_side(style, max(at_size) * spec.style_scale), iterations, own_network(spec))

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from impasto.errors import InputError
 from impasto.image.files import File, Origin, name_of, opened, origin_of
 from impasto.image.metadata import read_settings
-from impasto.pyramid import Level
+from impasto.pyramid import MOST_ITERATIONS, Level
 from impasto.spec import MAX_SIDE, MIN_SIDE, StyleSpec
 from impasto.version import __version__
 
@@ -56,15 +56,13 @@ class Input(_Part):
 
 
 class RecordedLevel(_Part):
-    """A part of the run: (width, height) of the picture and of the painting, and the evaluations that were done.
-
-    ``network`` is the one that looked, if it was not the run's own.
-    """
+    """A part of the run: (width, height) of the picture and of the painting, the evaluations that were done, and the
+    name of the network that looked."""
 
     size: Sides
     style_size: Sides
-    iterations: int = Field(ge=1, le=1_000_000)
-    network: str = Field("", max_length=100)
+    iterations: int = Field(ge=1, le=MOST_ITERATIONS)
+    network: str = Field(max_length=100)
 
 
 class Computed(_Part):
@@ -86,8 +84,7 @@ class Record(_Part):
     """All that decided a picture. No time and no folder is in it: the same run gives the same record.
 
     ``size`` is the (width, height) of the picture; ``inputs`` has ``content``, ``style`` and, if it was a picture,
-    ``init``, without those that did not come from a file; ``weights`` is the fingerprint of the network's numbers,
-    and ``coarse_weights`` of those of the coarse network, if there was one.
+    ``init``, without those that did not come from a file; ``weights`` has the fingerprint of each network's numbers.
     """
 
     impasto: str = __version__
@@ -97,10 +94,23 @@ class Record(_Part):
     levels: tuple[RecordedLevel, ...] = Field(min_length=1, max_length=20)
     run: Computed
     written: Written = Written()
-    weights: str
-    coarse_weights: str | None = None
+    weights: dict[str, str]
     environment: dict[str, str]
     loss: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        """Say what went without saying when each run had one network."""
+        if not isinstance(data, dict) or not isinstance(data.get("weights"), str):
+            return data
+        style, levels, weights = (data.get(name) for name in ("style", "levels", "weights"))
+        if not isinstance(style, dict) or not isinstance(levels, list):
+            return data
+        network = {"network": style.get("network")}
+        levels = [network | level if isinstance(level, dict) else level for level in levels]
+        style = {"coarse_network": "none"} | style
+        return data | {"style": style, "levels": levels, "weights": {network["network"]: weights}}
 
     @model_validator(mode="after")
     def _check_levels(self) -> Record:
@@ -158,8 +168,8 @@ class Record(_Part):
 
     def _conditions(self) -> dict[str, str]:
         run = {name: str(value) for name, value in self.run.model_dump().items()}
-        coarse = {"coarse weights": self.coarse_weights[:12]} if self.coarse_weights else {}
-        return {"impasto": self.impasto, **self.environment, "weights": self.weights[:12], **coarse, **run}
+        weights = {f"weights of {network}": digest[:12] for network, digest in self.weights.items()}
+        return {"impasto": self.impasto, **self.environment, **weights, **run}
 
 
 def read_record(file: File) -> Record:
@@ -224,8 +234,7 @@ def new_record(
     levels: Sequence[Level],
     size: tuple[int, int],
     origins: Mapping[str, Origin],
-    weights: str,
-    coarse_weights: str | None = None,
+    weights: Mapping[str, str],
 ) -> Record:
     """The record of a run that is about to start; ``size`` is (height, width)."""
     import torch
@@ -240,8 +249,7 @@ def new_record(
             precision=machine.precision,
             threads=machine.threads or torch.get_num_threads(),
         ),
-        weights=weights,
-        coarse_weights=coarse_weights,
+        weights=dict(weights),
         environment=environment(machine.device.type),
     )
 

@@ -50,7 +50,7 @@ class Transfer:
 
     def extractor(self, level: Level) -> Extractor:
         """The network that looks at ``level``."""
-        return self.extractors[level.network or self.spec.network]
+        return self.extractors[level.network]
 
     def objective(self, level: Level) -> Objective:
         """What is minimized at ``level``."""
@@ -78,12 +78,11 @@ class Transfer:
             return
         previous = self.init
         for place, level in enumerate(self.levels):
-            network = self.extractor(level).network.name
-            log.debug("%d x %d, %d evaluations of %s", level.size[1], level.size[0], level.iterations, network)
+            log.debug("%d x %d, %d evaluations of %s", level.size[1], level.size[0], level.iterations, level.network)
             evaluate = bounded(self.objective(level))
             start = self.starting_point(level, previous)
             for step in optimize(start, evaluate, self._solver(), level.iterations):
-                yield replace(step, finish=finish, level=place, network=network)
+                yield replace(step, finish=finish, level=place, network=level.network)
                 previous = step.pixels.clamp(0, 1)  # of the last step, which is the best one
 
     def finished(self, image: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def test_json_is_one_object_a_line(stylize):
 
 
 def test_a_loss_that_is_no_number_is_null(capsys):
-    JsonProgress().show(FakeStep((24, 32), 1, 4, float("nan")), Plan(LEVELS, Cost(0.1, 0)))  # type: ignore[arg-type]
+    JsonProgress().show(FakeStep((24, 32), 1, 4, float("nan")), Plan(LEVELS, Cost({"vgg19": 0.1}, {"vgg19": 0})))  # type: ignore[arg-type]
     line = json.loads(capsys.readouterr().err, parse_constant=lambda name: pytest.fail(name))
     assert (line["loss"], line["terms"]) == (None, {"style relu1_1": None})
 
@@ -122,7 +122,7 @@ def test_a_run_goes_on_when_the_reader_of_its_progress_goes_away(monkeypatch):
 def test_time_left_follows_the_pixels_and_the_clock(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    plan = Plan(LEVELS, Cost(0.0, 1e-3), began=now)
+    plan = Plan(LEVELS, Cost({"vgg19": 0.0}, {"vgg19": 1e-3}), began=now)
     at_half = FakeStep((24, 32), 4, 4)
     coarse = plan.cost.of_level(LEVELS[0])
     now += coarse  # as planned

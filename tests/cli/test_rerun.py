@@ -179,7 +179,7 @@ def test_other_weights_are_said(stylize, cli, folder, tmp_path):
     path = tmp_path / "cache" / "weights" / "vgg19.safetensors"
     save_file({name: tensor + torch.finfo(tensor.dtype).eps for name, tensor in load_file(path).items()}, path)
     outcome = cli("rerun", "out.png", "-o", "again.png")
-    assert "The picture may not come out the same: weights was" in outcome.err
+    assert "The picture may not come out the same: weights of vgg19 was" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,12 @@ def test_inspect_prints_what_decided_the_picture(stylize, cli, folder):
     assert stylize("-o", "out.png", "--strength", "0.7").code == 0
     shown = cli("inspect", "out.png")
     assert shown.code == 0
-    for line in ("name: photo.jpg", "strength: 0.7", "size: 32 x 24", "32 x 24, painting 32 x 32: 3 evaluations"):
+    for line in (
+        "name: photo.jpg",
+        "strength: 0.7",
+        "size: 32 x 24",
+        "32 x 24, painting 32 x 32: 3 evaluations of vgg19",
+    ):
         assert any(" ".join(found.split()) == line for found in shown.out.splitlines()), line
     settings = json.loads(cli("inspect", "out.png", "--json").out)
     assert settings["style"]["strength"] == 0.7

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from impasto.networks import NETWORKS
 from impasto.record import read_record
@@ -47,9 +49,10 @@ def test_the_record_says_who_did_what_and_the_same_file_comes_again(cli, folder)
     assert [(level.size[0], level.iterations, level.network) for level in record.levels] == [
         (60, 6, "compact"),
         (120, 4, "compact"),
-        (120, 3, ""),
+        (120, 3, "vgg19"),
     ]
-    assert record.coarse_weights not in (None, record.weights)
+    assert set(record.weights) == {"vgg19", "compact"}
+    assert record.weights["vgg19"] != record.weights["compact"]
     assert "evaluations of compact" in cli("inspect", "out.png").out
     assert cli("rerun", "out.png", "-o", "again.png").code == 0
     assert (folder / "again.png").read_bytes() == (folder / "out.png").read_bytes()
@@ -58,15 +61,18 @@ def test_the_record_says_who_did_what_and_the_same_file_comes_again(cli, folder)
 def test_without_a_coarse_network_there_is_one(cli, folder):
     cli(*WORDS, "--coarse-network", "none", "-o", "out.png")
     record = read_record(folder / "out.png")
-    assert (record.style.coarse_network, record.coarse_weights) == ("none", None)
-    assert {level.network for level in record.levels} == {""}
+    assert (record.style.coarse_network, list(record.weights)) == ("none", ["vgg19"])
+    assert {level.network for level in record.levels} == {"vgg19"}
 
 
 def test_the_student_alone_has_nobody_to_prepare_for(cli, folder):
     cli(*WORDS, "--network", "compact", "-o", "out.png")
     record = read_record(folder / "out.png")
     assert (record.style.network, record.style.coarse_network) == ("compact", "none")
-    assert [(level.size[0], level.network) for level in record.levels] == [(60, ""), (120, "")]
+    assert [(level.size[0], level.network) for level in record.levels] == [
+        (60, "compact"),
+        (120, "compact"),
+    ]
 
 
 def test_a_draft_is_the_students(cli, folder):
@@ -86,7 +92,77 @@ def test_a_picture_of_one_network_is_made_again_with_another(cli, folder):
     assert cli("rerun", "out.png", "--set", "network=compact", "-o", "student.png").code == 0
     assert read_record(folder / "student.png").style.network == "compact"
     assert cli("rerun", "out.png", "--set", "coarse_network=none", "-o", "teacher.png").code == 0
-    assert {level.network for level in read_record(folder / "teacher.png").levels} == {""}
+    assert {level.network for level in read_record(folder / "teacher.png").levels} == {"vgg19"}
+
+
+def test_a_large_picture_after_a_draft_is_prepared_by_the_student_again(cli, folder):
+    cli(*WORDS, "--preset", "draft", "-o", "draft.png")
+    assert cli("rerun", "draft.png", "--set", "network=vgg19", "-o", "large.png").code == 0
+    assert [level.network for level in read_record(folder / "large.png").levels] == ["compact", "compact", "vgg19"]
+    cli(*WORDS, "--strength", "0", "-o", "photo.png")
+    assert cli("rerun", "photo.png", "--set", "strength=0.5", "-o", "half.png").code == 0
+    assert [level.network for level in read_record(folder / "half.png").levels] == ["compact", "compact", "vgg19"]
+
+
+def test_other_layers_may_take_other_networks(cli, folder, monkeypatch):
+    cli(*MIXED, "-o", "out.png")
+    monkeypatch.setitem(NETWORKS, "compact", replace(TINY_STUDENT, blocks=(*TINY_STUDENT.blocks[:-1], (8,))))
+    assert cli("rerun", "out.png", "--set", "style_layers=relu5_2", "-o", "other.png").code == 0
+    assert {level.network for level in read_record(folder / "other.png").levels} == {"vgg19"}
+
+
+def edited(folder, change):
+    """out.png with other settings in it."""
+    settings = json.loads(read_record(folder / "out.png").to_json())
+    change(settings)
+    with Image.open(folder / "out.png") as picture:
+        text = PngInfo()
+        text.add_itxt("impasto", json.dumps(settings))
+        picture.save(folder / "edited.png", pnginfo=text)
+    return "edited.png"
+
+
+def test_a_picture_of_one_network_from_before_there_were_two_stays_one(cli, folder):
+    cli(*WORDS, "--coarse-network", "none", "-o", "out.png")
+
+    def as_before(settings):
+        del settings["style"]["coarse_network"], settings["style"]["early_iterations"]
+        settings["weights"] = settings["weights"]["vgg19"]
+        for level in settings["levels"]:
+            del level["network"]
+
+    old = edited(folder, as_before)
+    assert cli("rerun", old, "--set", "num_iterations=2", "-o", "again.png").code == 0
+    assert {level.network for level in read_record(folder / "again.png").levels} == {"vgg19"}
+
+
+@pytest.mark.parametrize("names", [("compact", "nonsense", "vgg19"), ("compact", "vgg19-torchvision", "vgg19")])
+def test_settings_with_networks_that_cannot_be_had_are_refused(names, cli, folder):
+    cli(*MIXED, "-o", "out.png")
+
+    def with_names(settings):
+        for level, name in zip(settings["levels"], names, strict=True):
+            level["network"] = name
+
+    outcome = cli("rerun", edited(folder, with_names), "--set", "offline=true", "-o", "again.png")
+    assert outcome.code in (2, 3)
+    assert names[1] in outcome.err
+
+
+def test_what_the_student_did_before_someone_stopped_is_made_again_without_the_teacher(cli, folder, tmp_path):
+    cli(*MIXED, "-o", "out.png")
+    stopped = edited(folder, lambda settings: settings.update(levels=settings["levels"][:1]))
+    (tmp_path / "cache" / "weights" / "vgg19.safetensors").unlink()
+    assert cli("rerun", stopped, "--set", "offline=true", "-o", "again.png").code == 0
+
+
+def test_files_of_the_run_that_happens_are_looked_for(cli, folder, tmp_path):
+    """Without VGG-19 there are no early evaluations of the student, nor snapshots of them."""
+    (tmp_path / "cache" / "weights" / "vgg19.safetensors").unlink()
+    (folder / "d_0006.png").touch()
+    words = ("--coarse-iterations", "0", "--early-iterations", "1", "--save-every", "3", "-o", "d.png")
+    assert cli(*WORDS[:5], "--num-iterations", "3", *words).code == 0
+    assert (folder / "d_0003.png").is_file()
 
 
 @pytest.mark.parametrize("seconds", ["1s", "0.01s"])
@@ -101,7 +177,7 @@ def test_a_layer_that_only_the_teacher_has_is_looked_at_by_the_teacher_alone(cli
     monkeypatch.setitem(NETWORKS, "compact", shorter)
     outcome = cli(*WORDS, "--network", "compact", "--style-layers", "relu5_2")
     assert outcome.code == 2
-    assert "compact has no layer 'relu5_2'. vgg19 has." in outcome.err
+    assert "vgg19 has 'relu5_2': use --network vgg19, and --coarse-network none." in outcome.err
     assert cli(*WORDS, "--style-layers", "relu5_2", "-o", "out.png").code == 0
     assert read_record(folder / "out.png").style.coarse_network == "none"
 

@@ -55,7 +55,7 @@ def test_it_sees_no_less_than_what_its_layers_promise() -> None:
         assert features.shape[2:] == (32 // stride, 48 // stride)
         assert bool(features.isfinite().all())
         assert float(features.std()) > 0
-        mapped = extractor.metric(layer).features(features)
+        mapped = extractor.space(layer).features(features)
         assert mapped.shape[1] == min(features.shape[1] + 1, VGG19.channels(layer))
 
 

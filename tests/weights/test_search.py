@@ -22,6 +22,7 @@ from impasto.weights import (
     passed_over,
     search_path,
 )
+from impasto.weights.search import BUILT_IN
 
 from .conftest import assert_equal, in_sequence, published, write_keras
 from .test_pickled import save
@@ -36,9 +37,9 @@ def doubled(weights: Weights) -> Weights:
 def test_the_folders_in_their_order(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     others = [home / ".cache" / "torch" / "hub" / "checkpoints", home / ".keras" / "models"]
-    assert search_path() == [cache / "weights", *others]
+    assert search_path() == [cache / "weights", *others, BUILT_IN]
     monkeypatch.setenv("IMPASTO_WEIGHTS_DIR", "~/own")
-    assert search_path() == [home / "own", cache / "weights", *others]
+    assert search_path() == [home / "own", cache / "weights", *others, BUILT_IN]
 
 
 def test_the_environment_of_torch_and_keras_is_heeded(
@@ -46,7 +47,7 @@ def test_the_environment_of_torch_and_keras_is_heeded(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    assert search_path()[1:] == [tmp_path / "xdg" / "torch" / "hub" / "checkpoints", tmp_path / "keras" / "models"]
+    assert search_path()[1:3] == [tmp_path / "xdg" / "torch" / "hub" / "checkpoints", tmp_path / "keras" / "models"]
     monkeypatch.setenv("TORCH_HOME", "~/torch")
     assert search_path()[1] == tmp_path / "home" / "torch" / "hub" / "checkpoints"
 
@@ -170,7 +171,7 @@ def test_without_a_home_only_the_own_cache_is_looked_at(
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", "~nobody-has-this-name/keras")
     monkeypatch.setenv("TORCH_HOME", "~nobody-has-this-name/torch")
-    assert search_path() == [cache / "weights"]
+    assert search_path() == [cache / "weights", BUILT_IN]
     assert find_weights(tiny) is None
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import typer
-
 from impasto.cli.download import download_progress
 from impasto.errors import ImpastoError, MissingWeightsError
 from impasto.networks import NETWORKS, Network, get_network
@@ -94,7 +92,7 @@ def _is_wanted(network: Network, present: Network | None, ask: Ask) -> bool:
     size = f" ({megabytes(network.size)}, {network.licence})" if network.size else ""
     try:
         wanted = ask(f"The weights of {network.name} are not on this machine.{otherwise} Download them{size}?")
-    except (KeyboardInterrupt, EOFError, typer.Abort):
+    except EOFError:  # nobody is there to answer
         return False
     if present and not wanted:
         with suppress(OSError):  # then the question comes again

@@ -71,10 +71,20 @@ def check_inputs(inputs: Inputs, options: Options) -> list[Level]:
     """Plan the run from the headers of the pictures; raise for what cannot be read, or is too large or too narrow."""
     limit = options.run.max_pixels
     photo, painting = (picture_size(file, max_pixels=limit) for file in (inputs.content, inputs.style))
-    levels = plan_pyramid(output_size(options.spec, photo), painting, options.spec)
+    spec = _with_likely_network(options)
+    levels = plan_pyramid(output_size(spec, photo), painting, spec)
     if inputs.start is not None:
         _check_start(inputs.start, options.spec.init, limit)
     return levels
+
+
+def _with_likely_network(options: Options) -> StyleSpec:
+    """The options with the network that ``auto`` takes unless another one is downloaded."""
+    from impasto.weights import best_present
+
+    spec = options.spec
+    best = best_present() if spec.network == "auto" and not options.run.weights else None
+    return spec.model_copy(update={"network": best.name}) if best else spec
 
 
 def _check_network(spec: StyleSpec) -> None:
@@ -85,9 +95,10 @@ def _check_network(spec: StyleSpec) -> None:
         if name not in choices:
             hint = did_you_mean(name, choices)
             raise OptionError(f"{flag} is '{name}'.{hint} Choose from {', '.join(choices)}.")
-    network = VGG19 if spec.network == "auto" else get_network(spec.network)
-    for layer in (*spec.content_layers, *spec.style_layers):
-        network.check_layer(layer)
+    guide = () if spec.coarse_network in ("auto", "none") else (get_network(spec.coarse_network),)
+    for network in (VGG19 if spec.network == "auto" else get_network(spec.network), *guide):
+        for layer in (*spec.content_layers, *spec.style_layers):
+            network.check_layer(layer)
 
 
 def _check_start(start: File, init: str, limit: int) -> None:

@@ -43,6 +43,8 @@ PLANNING = {
     "early_iterations",
     "network",
     "coarse_network",
+    "content_layers",
+    "style_layers",
     "time",
 }
 """The options that decide sizes and evaluations: when one is changed, these are planned anew."""
@@ -159,6 +161,8 @@ def _options(record: Record, request: Request) -> Options:
         },
         OutputOptions: _written(record, request),
     }
+    if request.changes.keys() & {"network", "content_layers", "style_layers"}:
+        recorded[StyleSpec] |= {"coarse_network": "auto"}  # what was right for others may not be for these
     style, run, output = (
         build(model, values | {name: value for name, value in request.changes.items() if name in model.model_fields})
         for model, values in recorded.items()

@@ -15,12 +15,13 @@ import typer
 
 from impasto.cli.interrupt import EXIT_INTERRUPTED, Interrupt, interruptible
 from impasto.cli.job import STDOUT, Job
-from impasto.cli.options import PROGRESS, Options, check_choice
+from impasto.cli.options import PROGRESS, check_choice
 from impasto.cli.plan import Plan
 from impasto.cli.progress import Progress, choose_progress
 from impasto.cli.saving import finishing_seconds, new_recorder, save, save_animation, save_snapshot
 from impasto.errors import ImpastoError
 from impasto.image.paths import expanded
+from impasto.pyramid import coarse_network
 from impasto.spec import StyleSpec
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transf
     from impasto.prepare import prepare
 
     inputs, options = job.inputs, job.options
-    spec = _with_network(options, progress, values)
+    spec = _with_networks(job, progress, values)
     transfer = prepare(inputs.content, inputs.style, spec, options.run, start=inputs.start, schedule=job.schedule)
     lost = losses(transfer.photo, job.format, metadata=options.output.metadata)
     for remark in (*transfer.remarks, *lost, *_of_no_use(job)):
@@ -118,20 +119,31 @@ def _of_no_use(job: Job) -> Iterator[str]:
         yield f"--quality changes nothing in {job.format.name}, which has no such choice."
 
 
-def _with_network(options: Options, progress: Progress, values: Mapping[str, Any]) -> StyleSpec:
-    """The options with the network to use, whose weights are here: downloaded if they had to be and might be."""
+def _with_networks(job: Job, progress: Progress, values: Mapping[str, Any]) -> StyleSpec:
+    """The options with the network to use; the weights of all that look are here, downloaded if they had to be."""
     from impasto.cli.networks import choose_network
 
-    weights = options.run.weights
-    network = choose_network(
-        options.spec.network,
-        say=progress.say,
-        ask=_ask if _can_be_asked(values) else None,
-        weights_file=expanded(weights) if weights else None,
-        offline=options.run.offline,
-        progress="none" if values["quiet"] else values["progress"],
-    )
-    return options.spec.model_copy(update={"network": network.name})
+    run, spec = job.options.run, job.options.spec
+    weights = expanded(run.weights) if run.weights else None
+
+    def choose(name: str) -> str:
+        return choose_network(
+            name,
+            say=progress.say,
+            ask=_ask if _can_be_asked(values) else None,
+            weights_file=weights if name == spec.network else None,
+            offline=run.offline,
+            progress="none" if values["quiet"] else values["progress"],
+        ).name
+
+    if job.schedule is not None:  # made again, by the networks that made it
+        for name in {level.network: level for level in job.schedule.levels}:
+            choose(name)
+        return spec
+    spec = spec.model_copy(update={"network": choose(spec.network)})
+    if coarse_network(spec):
+        choose(coarse_network(spec))
+    return spec
 
 
 def _can_be_asked(values: Mapping[str, Any]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from impasto.networks import Network
 
 __all__ = ["how_to_get", "how_to_replace", "megabytes"]
@@ -24,10 +26,14 @@ def how_to_get(network: Network) -> str:
     )
 
 
-def how_to_replace(network: Network) -> str:
-    """Say how to get sound weights of ``network`` in the place of damaged ones."""
-    if network.is_built_in:
+def how_to_replace(path: Path, network: Network | None = None) -> str:
+    """Say how to get sound weights, of ``network`` if that is known, in the place of those in ``path``."""
+    if path.parent == Path(__file__).parent:
         return "install impasto again."
+    if network is None:
+        return "delete the file, and download or import it again."
+    if network.is_built_in:
+        return "delete the file; those that come with impasto are used then."
     return f"delete the file, then run 'impasto weights get {network.name}', or copy or import it again."
 
 

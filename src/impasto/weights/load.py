@@ -73,7 +73,7 @@ def _copied(path: Path, network: Network) -> Path:
 def _read_kept(path: Path, network: Network) -> Weights:
     tensors, metadata = read_safetensors(path)
     if not fits(tensors, network):
-        raise InputError(f"'{path}' does not have the shapes of {network.name}: {how_to_replace(network)}")
+        raise InputError(f"'{path}' does not have the shapes of {network.name}: {how_to_replace(path, network)}")
     weights = {name: tensor.float() for name, tensor in tensors.items()}
     check_unchanged(weights, metadata, network, path)
     return weights

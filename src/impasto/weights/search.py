@@ -26,8 +26,8 @@ BUILT_IN = Path(__file__).parent
 
 
 def search_path() -> list[Path]:
-    """The folders in which weights are looked for, the first one first."""
-    return [*_named_folder(), weights_folder(), *_folder_of("torch"), *_folder_of("keras")]
+    """The folders in which weights are looked for, the first one first; the last one has what comes with impasto."""
+    return [*_named_folder(), weights_folder(), *_folder_of("torch"), *_folder_of("keras"), BUILT_IN]
 
 
 def missing_folder() -> Path | None:

@@ -50,7 +50,7 @@ def check_unchanged(weights: Weights, metadata: Mapping[str, str], network: Netw
     """
     recorded = metadata.get("fingerprint")
     if recorded and recorded != fingerprint(weights):
-        raise InputError(f"The weights in '{path}' have changed since they were kept: {how_to_replace(network)}")
+        raise InputError(f"The weights in '{path}' have changed since they were kept: {how_to_replace(path, network)}")
 
 
 def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
@@ -60,6 +60,4 @@ def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"The weights in '{path}' are damaged ({error}): delete the file, and download or import it again."
-        ) from None
+        raise InputError(f"The weights in '{path}' are damaged ({error}): {how_to_replace(path)}") from None
