@@ -453,3 +453,23 @@ def test_the_gradient_through_a_students_maps_is_right(student: Extractor, pictu
     evaluate = style_transfer_objective(student, picture(16, 20, seed=1), picture(24, 18, seed=2), spec())
     start = picture(16, 20, seed=3).requires_grad_()
     assert torch.autograd.gradcheck(as_function(evaluate), start, fast_mode=True)
+
+
+@pytest.mark.parametrize("normalization", ["relative", "classic"])
+def test_what_nobody_sees_counts_for_nothing_with_a_student(
+    normalization: str, student: Extractor, picture: Picture
+) -> None:
+    """A photo whose lower half is transparent is judged by its upper half, whatever lies below."""
+    alpha = torch.ones(1, 1, 32, 32, dtype=torch.float64)
+    alpha[:, :, 16:] = 0
+    pixels, photo = picture(32, 32, seed=3), picture(32, 32, seed=1)
+    other = photo.clone()
+    other[:, :, 28:] = 0.5  # beyond what the layers of the visible half see
+    options = spec(normalization=normalization, tv_weight=0, content_layers="relu1_1", style_layers="relu1_1,relu1_2")
+    losses = [
+        style_transfer_objective(student, content, picture(24, 18, seed=2), options, content_alpha=alpha)(pixels).loss
+        for content in (photo, other)
+    ]
+    torch.testing.assert_close(losses[0], losses[1])
+    whole = style_transfer_objective(student, photo, picture(24, 18, seed=2), options)(pixels).loss
+    assert abs(float(whole) - float(losses[0])) > 1e-6

@@ -61,9 +61,17 @@ def main() -> None:
     corpus, held_out = Corpus.read(arguments.pictures)
     checkpoint = arguments.folder / CHECKPOINT
     state = torch.load(checkpoint, map_location=device) if checkpoint.exists() else None
-    start = "random" if state else arguments.start
-    student = _first_student(start, network_of(arguments.widths), teacher, corpus, plan.seed).to(device)
-    trainer = Trainer(plan, teacher, corpus, HeldOut.prepare(teacher, held_out), student, arguments.folder)
+    network = network_of(arguments.widths)
+    if state and state["blocks"] != network.blocks:
+        raise SystemExit(
+            f"'{arguments.folder}' has a student of {state['blocks']}: use the same --widths, or a new folder."
+        )
+    if state:
+        student = Student.restored(network, state["student"], state["units"])
+    else:
+        student = _first_student(arguments.start, network, teacher, corpus, plan.seed)
+    held = HeldOut.prepare(teacher, held_out)
+    trainer = Trainer(plan, teacher, corpus, held, student.to(device), arguments.folder)
     if state:
         trainer.restore(state)
     try:

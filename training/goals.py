@@ -15,13 +15,13 @@ from torch import Generator, Tensor
 from impasto.features import Extractor, Features
 from training.student import TAPS, Student
 
-__all__ = ["CONTENT", "STYLES", "Goal", "Metric", "identity_metric", "moment_matrices", "student_metric", "targets"]
+__all__ = ["CONTENT", "STYLES", "Goal", "Metric", "moment_matrices", "own_metric", "student_metric", "targets"]
 
 CONTENT = "relu4_2"
 STYLES = tuple(tap for tap in TAPS if tap != CONTENT)
 
 Metric = Callable[[str, Tensor], Tensor]
-"""(tap, vectors of the features, homogeneous ones included, as last dimension) -> the same in VGG-19's metric."""
+"""(tap, vectors v of (features, 1) as last dimension) -> v K, so that v K vᵀ is a squared length to VGG-19."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,15 @@ def moment_matrices(features: Tensor) -> Tensor:
     return torch.cat([upper, torch.cat([mean, ones], dim=1)[:, None]], dim=1)
 
 
-def identity_metric(tap: str, vectors: Tensor) -> Tensor:
-    """VGG-19's own: the homogeneous 1 counts for nothing."""
-    return vectors[..., :-1]
+def own_metric(tap: str, vectors: Tensor) -> Tensor:
+    """VGG-19's: the homogeneous 1 counts for nothing."""
+    return torch.cat([vectors[..., :-1], torch.zeros_like(vectors[..., -1:])], dim=-1)
 
 
 def student_metric(student: Student) -> Metric:
-    """Through the student's maps, by a triangular factor of each: as many numbers as the student has channels."""
-    factors = {tap: _factor(affine) for tap, affine in student.maps.items()}
-    return lambda tap, vectors: vectors @ factors[tap]
-
-
-def _factor(affine: Tensor) -> Tensor:
-    """The lower triangular L with L Lᵀ = Aᵀ A, but for a millionth that keeps it positive definite."""
-    inner = affine.T @ affine
-    ridge = 1e-6 * inner.diagonal().mean()
-    factor: Tensor = torch.linalg.cholesky(inner + ridge * torch.eye(len(inner), device=inner.device))
-    return factor
+    """Through the student's maps: v (Aᵀ A). Unlike a factor of it, it can be differentiated wherever the maps are."""
+    inner = {tap: affine.T @ affine for tap, affine in student.maps.items()}
+    return lambda tap, vectors: vectors @ inner[tap]
 
 
 def targets(extractor: Extractor, metric: Metric, goal: Goal) -> Targets:
@@ -118,9 +110,9 @@ def gradient(
 
 
 def _energy(metric: Metric, tap: str, matrices: Tensor) -> Tensor:
-    """|A M Aᵀ|² of each of B matrices."""
-    left = metric(tap, matrices)
-    return metric(tap, left.transpose(1, 2)).square().sum(dim=(1, 2))
+    """|A M Aᵀ|² = tr(M K M K) of each of B symmetric matrices."""
+    product = metric(tap, matrices)
+    return (product * product.transpose(1, 2)).sum(dim=(1, 2))
 
 
 def _content_energy(metric: Metric, features: Tensor, *, is_difference: bool) -> Tensor:
@@ -128,7 +120,7 @@ def _content_energy(metric: Metric, features: Tensor, *, is_difference: bool) ->
     positions = _wide(features.permute(0, 2, 3, 1).flatten(1, 2))
     fill = torch.zeros_like if is_difference else torch.ones_like
     homogeneous = torch.cat([positions, fill(positions[:, :, :1])], dim=2)
-    return metric(CONTENT, homogeneous).square().sum(dim=(1, 2))
+    return (homogeneous * metric(CONTENT, homogeneous)).sum(dim=(1, 2))
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Generator
 
 from impasto.features import Extractor
 from training.canvases import advanced, new_canvas
-from training.goals import identity_metric
+from training.goals import own_metric
 from training.lessons import PIXELS, Lesson, lesson, ordinary_lessons
 from training.losses import feature_errors, gradient_error, moment_errors
 from training.pictures import Corpus
@@ -32,7 +32,7 @@ class HeldOut:
         for side in (96, 128, 176, 256):
             canvas = new_canvas(corpus, PIXELS // side**2, side, generator).to(teacher.device)
             for evaluations in (5, 10):
-                canvas = advanced(canvas, teacher, identity_metric, evaluations)
+                canvas = advanced(canvas, teacher, own_metric, evaluations)
                 lessons.append(lesson(teacher, canvas.pictures.clamp(0, 1), canvas.goal))
         return cls(tuple(lessons))
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from impasto.features import Extractor, Features
 from training.canvases import Canvas
-from training.goals import Goal, gradient, identity_metric, moment_matrices, targets
+from training.goals import Goal, gradient, moment_matrices, own_metric, targets
 from training.pictures import Corpus, disturbed
 from training.student import TAPS
 
@@ -46,8 +46,8 @@ def lesson(teacher: Extractor, pictures: Tensor, goal: Goal | None = None) -> Le
         moments = {tap: moment_matrices(features[tap]) for tap in TAPS}
     if goal is None:
         return Lesson(pictures, features, moments)
-    wanted = targets(teacher, identity_metric, goal)
-    return Lesson(pictures, features, moments, goal, gradient(teacher, identity_metric, wanted, goal, pictures))
+    wanted = targets(teacher, own_metric, goal)
+    return Lesson(pictures, features, moments, goal, gradient(teacher, own_metric, wanted, goal, pictures))
 
 
 def ordinary_lessons(teacher: Extractor, corpus: Corpus, count: int, generator: Generator) -> Iterator[Lesson]:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from impasto.errors import ImpastoError
 from impasto.image.read import read_image
 
 __all__ = ["Corpus", "chance", "disturbed", "uniform"]
@@ -34,9 +35,11 @@ class Corpus:
 
         A picture is reduced until its shorter side is at most ``largest`` pixels.
         """
+        if not folder.is_dir():
+            raise SystemExit(f"There is no folder '{folder}' with pictures: check the path.")
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-        pictures = [_as_bytes(read_image(path), largest) for path in paths]
-        kept = [picture for picture in pictures if min(picture.shape[1:]) >= SMALLEST]
+        pictures = (_read(path, largest) for path in paths)
+        kept = [picture for picture in pictures if picture is not None and min(picture.shape[1:]) >= SMALLEST]
         if len(kept) < 32:
             raise SystemExit(f"'{folder}' has {len(kept)} pictures of {SMALLEST} pixels or more: give it 32 at least.")
         taught = [picture for index, picture in enumerate(kept) if index % 16]
@@ -125,7 +128,13 @@ def _below(count: int, generator: Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
 
 
-def _as_bytes(image: Tensor, largest: int) -> Tensor:
+def _read(path: Path, largest: int) -> Tensor | None:
+    """3 x H x W bytes; None, and a word, for what cannot be read."""
+    try:
+        image = read_image(path)
+    except ImpastoError as error:
+        print(f"Left out: {error}")
+        return None
     shorter = min(image.shape[-2:])
     if shorter > largest:
         image = F.interpolate(image, scale_factor=largest / shorter, mode="bicubic", antialias=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -57,9 +56,9 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     arguments = parser.parse_args()
     state = torch.load(arguments.folder / CHECKPOINT, map_location="cpu")
-    student = Student.random(replace(COMPACT, blocks=state["blocks"]), Generator())
-    student.units.update(state["units"])
-    student.load(state["average"])
+    if state["blocks"] != COMPACT.blocks:
+        raise SystemExit(f"The student has {state['blocks']}, and the package ships {COMPACT.blocks}: train that one.")
+    student = Student.restored(COMPACT, state["average"], state["units"])
     dtype = torch.bfloat16 if has_native_bf16(torch.device("cpu")) else torch.float32
     generator = Generator().manual_seed(0)
     corpus, _ = Corpus.read(arguments.pictures)

@@ -73,13 +73,25 @@ class Student:
         maps = self.maps
         return {tap: mapped(maps[tap], seen[tap]) for tap in TAPS}
 
+    @classmethod
+    def restored(cls, network: Network, parameters: dict[str, Tensor], units: dict[str, float]) -> Student:
+        """From what ``parameters`` and ``units`` gave."""
+        kinds = ("weight", "bias", "slopes")
+        kernels, biases, slopes = (
+            {name.rpartition(".")[0]: tensor for name, tensor in parameters.items() if name.endswith(f".{kind}")}
+            for kind in kinds
+        )
+        return cls(network, kernels, biases, slopes, units)
+
     def to(self, device: torch.device | str) -> Student:
         """A copy on ``device`` whose parameters can be learned."""
 
         def learned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.detach().to(device, copy=True).requires_grad_() for name, tensor in tensors.items()}
 
-        return Student(self.network, learned(self.kernels), learned(self.biases), learned(self.slopes), self.units)
+        return Student(
+            self.network, learned(self.kernels), learned(self.biases), learned(self.slopes), dict(self.units)
+        )
 
     def load(self, parameters: dict[str, Tensor]) -> None:
         """Take over other values, in place."""

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from impasto.features import Extractor
 from training.canvases import Canvas, advanced, new_canvas
-from training.goals import Goal, identity_metric, student_metric
+from training.goals import Goal, own_metric, student_metric
 from training.held_out import HeldOut
 from training.lessons import PIXELS, Lesson, lesson_of, ordinary_lessons, random_side
 from training.losses import feature_errors, gradient_error, moment_errors, total
@@ -77,8 +77,8 @@ class Trainer:
             errors = self._teach_round()
             self.round += 1
             self.seconds += time.monotonic() - began
-            self._note(errors)
             self.save()
+            self._note(errors)
 
     def _teach_round(self) -> dict[str, float]:
         generator = Generator().manual_seed(self.plan.seed * 1_000_003 + self.round)
@@ -110,7 +110,7 @@ class Trainer:
         self.canvases = self.canvases[old:]
         for index, canvas in enumerate(self.canvases):
             if index % 4 == self.round % 4:
-                self.canvases[index] = advanced(canvas, self.teacher, identity_metric, 4)
+                self.canvases[index] = advanced(canvas, self.teacher, own_metric, 4)
             else:
                 self.canvases[index] = advanced(canvas, extractor, metric, 6)
 
@@ -136,9 +136,8 @@ class Trainer:
         return {name: float(value.detach()) for name, value in named.items()}
 
     def _set_rate(self) -> None:
-        per_round = self.plan.passes * (self.plan.lessons + self.plan.canvases)
-        left = (self.plan.rounds - self.step / per_round) / (self.plan.rounds * self.plan.decay)
-        rate = self.plan.learning_rate * min(1.0, (self.step + 1) / self.plan.warmup, max(left, 0.01))
+        left = (self.plan.rounds - self.round) / (self.plan.rounds * max(self.plan.decay, 1e-9))
+        rate = self.plan.learning_rate * min(1.0, (self.step + 1) / self.plan.warmup, left)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
@@ -183,8 +182,6 @@ class Trainer:
             if before != value:
                 print(json.dumps({"changed": name, "from": before, "to": value}), flush=True)
         self.round, self.step, self.seconds = state["round"], state["step"], state["seconds"]
-        self.student.units.update(state["units"])
-        self.average.units.update(state["units"])
         self.student.load(state["student"])
         self.average.load(state["average"])
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):

@@ -204,3 +204,21 @@ def test_names_are_safe_to_show(cli, folder):
     outcome = cli("evaluate", "photo.jpg", "painting.png", "red\x1b[31m.png")
     assert outcome.code == 0
     assert "\x1b" not in outcome.out + outcome.err
+
+
+def test_weights_of_another_network_are_refused_with_what_to_do(cli, folder, tmp_path):
+    student = str(tmp_path / "package" / "compact.safetensors")
+    outcome = cli("evaluate", "photo.jpg", "painting.png", "photo.jpg", "--weights", student)
+    assert outcome.code == 2
+    assert "has compact, and figures are those of VGG-19: leave it out" in outcome.err
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_what_was_measured_is_printed_before_the_error(words, cli, folder):
+    whole = (folder / "photo.jpg").read_bytes()
+    (folder / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    outcome = cli("evaluate", "photo.jpg", "painting.png", "painting.png", "broken.jpg", *words)
+    assert outcome.code == 2
+    assert "broken.jpg" in outcome.err
+    assert "painting.png" in outcome.out
+    assert "broken.jpg" not in outcome.out

@@ -11,7 +11,7 @@ from torch import Generator
 from impasto.features import Extractor
 from impasto.objective import style_transfer_objective
 from impasto.spec import StyleSpec
-from training.goals import STYLES, Goal, gradient, identity_metric, student_metric, targets
+from training.goals import STYLES, Goal, gradient, own_metric, student_metric, targets
 from training.student import Student
 
 
@@ -44,7 +44,7 @@ def reference(extractor: Extractor, goal: Goal, pictures: torch.Tensor, index: i
 
 def test_the_teachers_gradient_is_that_of_the_package(tiny, tiny_weights, goal, pictures):
     extractor = Extractor(tiny, tiny_weights, dtype=torch.float64)
-    found = gradient(extractor, identity_metric, targets(extractor, identity_metric, goal), goal, pictures)
+    found = gradient(extractor, own_metric, targets(extractor, own_metric, goal), goal, pictures)
     for index in range(3):
         expected = reference(extractor, goal, pictures, index)
         torch.testing.assert_close(found[index : index + 1], expected, rtol=1e-5, atol=1e-10)

@@ -120,13 +120,22 @@ def evaluate(
     request = Request(photo, painting, tuple(finished), tuple(outputs), spec.style_scale, run.max_pixels)
     _check(request)
     extractor = _extractor(network, run)
-    found = list(_measured(request, extractor))
+    found: list[Figures] = []
+    try:
+        for figures in _measured(request, extractor):
+            found.append(figures)
+    finally:  # an error, or Ctrl-C, does not take what was measured before
+        if found:
+            _print(request.names[: len(found)], found, extractor.network.name, as_json=as_json)
+
+
+def _print(names: Sequence[str], found: Sequence[Figures], network: str, *, as_json: bool) -> None:
     if as_json:
-        named = zip(request.names, found, strict=True)
+        named = zip(names, found, strict=True)
         typer.echo(json.dumps([{"output": name, **figures.as_dict()} for name, figures in named], indent=2))
         return
-    typer.echo(f"Figures of {extractor.network.name}: lower is nearer or cleaner; of SSIM, higher is nearer.\n")
-    for line in _table([printable(name) for name in request.names], found):
+    typer.echo(f"Figures of {network}: lower is nearer or cleaner; of SSIM, higher is nearer.\n")
+    for line in _table([printable(name) for name in names], found):
         typer.echo(line)
 
 
@@ -190,10 +199,23 @@ def _network(name: str | None, run: RunOptions) -> Network:
     """The network asked for by name, downloaded if it must be; nothing is downloaded for who names none."""
     from impasto.cli.networks import choose_network
 
-    if name is None and run.weights is None:
+    if run.weights is not None:
+        return _network_of_file(run.weights, name)
+    if name is None:
         return get_network(MEASURING[0])
-    file = expanded(run.weights) if run.weights else None
-    return choose_network(name or MEASURING[0], say=_say, weights_file=file, offline=run.offline)
+    return choose_network(name, say=_say, offline=run.offline)
+
+
+def _network_of_file(file: str, name: str | None) -> Network:
+    from impasto.weights import recognize_file
+
+    network = recognize_file(expanded(file), get_network(name) if name else None)
+    if network.name not in MEASURING:
+        raise OptionError(
+            f"--weights is '{file}', which has {network.name}, and figures are those of VGG-19: leave it out, or give a"
+            " file of VGG-19."
+        )
+    return network
 
 
 def _measured(request: Request, extractor: Extractor) -> Iterator[Figures]:
