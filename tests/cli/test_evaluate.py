@@ -215,8 +215,9 @@ def test_weights_of_another_network_are_refused_with_what_to_do(cli, folder, tmp
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_what_was_measured_is_printed_before_the_error(words, cli, folder):
-    whole = (folder / "photo.jpg").read_bytes()
-    (folder / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.effect_noise((64, 48), 80).convert("RGB").save(folder / "broken.jpg")
+    whole = (folder / "broken.jpg").read_bytes()
+    (folder / "broken.jpg").write_bytes(whole[: 3 * len(whole) // 4])
     outcome = cli("evaluate", "photo.jpg", "painting.png", "painting.png", "broken.jpg", *words)
     assert outcome.code == 2
     assert "broken.jpg" in outcome.err
