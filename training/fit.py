@@ -47,7 +47,7 @@ def pruned(network: Network, teacher: Extractor, pictures: Sequence[Tensor]) -> 
             kernel = torch.einsum("oikl,ic->ockl", kernel, affine[:, :-1])
         weights[f"{conv.name}.weight"], weights[f"{conv.name}.bias"] = kernel, bias
         student = Extractor(network, weights, device=teacher.device, dtype=teacher.dtype)
-        affine = fitted_map(*inner_products(student, teacher, layer, pictures))
+        affine = fitted_map(*inner_products(student, teacher, [layer], pictures)[layer])
         if layer in TAPS:
             units[layer] = float(truth.diagonal()[:-1].mean().sqrt())
             slopes[layer] = affine / units[layer]
@@ -76,16 +76,18 @@ def chosen_channels(second: Tensor, count: int) -> Tensor:
 
 
 def inner_products(
-    student: Extractor, teacher: Extractor, layer: str, pictures: Sequence[Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Sums over positions of s sᵀ and t sᵀ, where s is (the student's features, 1) and t are VGG-19's; float64."""
-    own = torch.zeros(())
-    mixed = torch.zeros(())
+    student: Extractor, teacher: Extractor, layers: Sequence[str], pictures: Sequence[Tensor]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Sums over positions of s sᵀ and t sᵀ by layer, float64; s is (the student's features, 1), t are VGG-19's."""
+    sums: dict[str, tuple[Tensor, Tensor]] = {}
     for batch in pictures:
-        seen, truth = (_positions(extractor, layer, batch) for extractor in (student, teacher))
-        own = own.to(seen.device) + (seen.T @ seen).double()
-        mixed = mixed.to(seen.device) + (truth[:, :-1].T @ seen).double()
-    return own, mixed
+        seen, truth = _positions(student, layers, batch), _positions(teacher, layers, batch)
+        for layer in layers:
+            own = (seen[layer].T @ seen[layer]).double()
+            mixed = (truth[layer][:, :-1].T @ seen[layer]).double()
+            before = sums.get(layer)
+            sums[layer] = (own, mixed) if before is None else (before[0] + own, before[1] + mixed)
+    return sums
 
 
 def fitted_map(own: Tensor, mixed: Tensor) -> Tensor:
@@ -97,16 +99,17 @@ def fitted_map(own: Tensor, mixed: Tensor) -> Tensor:
 
 
 def _second_moments(extractor: Extractor, layer: str, pictures: Sequence[Tensor]) -> Tensor:
-    sums = [
-        (positions.T @ positions).double() for positions in (_positions(extractor, layer, each) for each in pictures)
-    ]
-    total = torch.stack(sums).sum(dim=0)
+    """The mean outer product of (features, 1), (C + 1) x (C + 1), float64."""
+    seen = (_positions(extractor, [layer], each)[layer] for each in pictures)
+    total = torch.stack([(positions.T @ positions).double() for positions in seen]).sum(dim=0)
     return total / total[-1, -1]
 
 
 @torch.no_grad()
-def _positions(extractor: Extractor, layer: str, batch: Tensor) -> Tensor:
-    """(features, 1) at each position, N x (C + 1), float32."""
-    features = extractor(batch.to(extractor.device), [layer])[layer].float()
-    positions = features.permute(0, 2, 3, 1).flatten(0, 2)
-    return torch.cat([positions, torch.ones_like(positions[:, :1])], dim=1)
+def _positions(extractor: Extractor, layers: Sequence[str], batch: Tensor) -> dict[str, Tensor]:
+    """(features, 1) at each position of each layer, N x (C + 1), float32."""
+    found = {}
+    for layer, features in extractor(batch.to(extractor.device), layers).items():
+        positions = features.float().permute(0, 2, 3, 1).flatten(0, 2)
+        found[layer] = torch.cat([positions, torch.ones_like(positions[:, :1])], dim=1)
+    return found

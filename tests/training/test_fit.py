@@ -42,7 +42,7 @@ def test_a_student_with_all_channels_sees_what_its_teacher_sees(teacher, tiny, s
 
 def test_products_are_summed_over_batches(teacher, corpus):
     pictures = [corpus.crops(2, 32, Generator().manual_seed(index)) for index in range(2)]
-    both = inner_products(teacher, teacher, "relu2_1", pictures)
-    parts = [inner_products(teacher, teacher, "relu2_1", [batch]) for batch in pictures]
+    both = inner_products(teacher, teacher, ["relu2_1"], pictures)["relu2_1"]
+    parts = [inner_products(teacher, teacher, ["relu2_1"], [batch])["relu2_1"] for batch in pictures]
     for index in range(2):
         torch.testing.assert_close(both[index], parts[0][index] + parts[1][index])
