@@ -19,7 +19,7 @@ from impasto.cli.app import app
 from impasto.device import Machine
 from impasto.image.formats import FORMATS
 from impasto.memory import peak_bytes
-from impasto.networks import NETWORKS
+from impasto.networks import NETWORKS, VGG19
 from impasto.presets import PRESETS
 from impasto.spec import OutputOptions, RunOptions, StyleSpec
 
@@ -121,7 +121,7 @@ def test_the_memory_that_is_named_is_the_predicted_one():
     for side, *figures in named:
         size = (int(side) * 3 // 4, int(side))
         for dtype, figure in zip((torch.float32, torch.bfloat16), figures, strict=True):
-            predicted = peak_bytes(size, StyleSpec(), Machine(torch.device("cpu"), dtype))
+            predicted = peak_bytes(size, StyleSpec(), Machine(torch.device("cpu"), dtype), [VGG19])
             assert figure == f"{predicted / 1e9:.1f} GB"
 
 

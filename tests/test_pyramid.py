@@ -35,7 +35,8 @@ def test_a_plan_goes_from_coarse_to_the_full_size(
         assert long_side * min(style) / max(style) < MIN_SIDE
         return
     assert levels[-1].size == size
-    assert levels[-1].iterations == spec.num_iterations
+    share = spec.final_iterations if len(levels) > 1 and levels[-2].size == size else 1.0
+    assert levels[-1].iterations == max(1, round(share * spec.num_iterations))
     assert len(levels) <= 2 + len(spec.coarse_iterations)
     assert len({level.size for level in levels}) >= len(levels) - 1
     for coarse, fine in itertools.pairwise(levels):
@@ -89,13 +90,17 @@ def test_the_smallest_picture_has_one_size() -> None:
 
 
 def test_the_student_prepares_what_its_teacher_finishes() -> None:
-    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0,), "early_iterations": 0.5})
+    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0,), "early_iterations": 1.5})
     levels = plan_pyramid((512, 512), (512, 512), spec.model_copy(update={"network": "vgg19"}))
     assert [(level.size[0], level.iterations, level.network) for level in levels] == [
         (256, 20, "compact"),
-        (512, 5, "compact"),
-        (512, 10, "vgg19"),
+        (512, 15, "compact"),
+        (512, 5, "vgg19"),
     ]
+    late = plan_pyramid((512, 512), (512, 512), spec.model_copy(update={"early_iterations": 0.0}))
+    assert [(level.iterations, level.network) for level in late] == [(20, "compact"), (10, "vgg19")]
+    short = build(StyleSpec, {"num_iterations": 1, "coarse_iterations": ()})
+    assert [level.iterations for level in plan_pyramid((64, 64), (64, 64), short)] == [1, 1]
 
 
 @pytest.mark.parametrize(

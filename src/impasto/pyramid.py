@@ -49,7 +49,8 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
         return [replace(levels[0], iterations=1)]
     early = round(spec.early_iterations * spec.num_iterations)
     if guide and early:
-        levels.append(replace(levels[0], iterations=early, network=guide))
+        final = max(1, round(spec.final_iterations * spec.num_iterations))
+        levels = [replace(levels[0], iterations=final), replace(levels[0], iterations=early, network=guide)]
     for depth, factor in enumerate(spec.coarse_iterations, start=1):
         level = _level(size, style, spec, 0.5**depth, round(factor * spec.num_iterations))
         if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:

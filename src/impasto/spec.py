@@ -162,7 +162,12 @@ class StyleSpec(_Options):
     )
     early_iterations: Factor = Field(
         1.0,
-        description="Evaluations of the coarse network at the full size, as a multiple of those of --network.",
+        description="Evaluations of the coarse network at the full size, as a multiple of --num-iterations.",
+    )
+    final_iterations: Factor = Field(
+        0.5,
+        gt=0,
+        description="Evaluations of --network after those of the coarse one, as a multiple of --num-iterations.",
     )
     seed: int = Field(0, ge=0, le=MAX_SEED, description="Decides the noise of --init noise.")
 

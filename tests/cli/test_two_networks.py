@@ -15,7 +15,7 @@ from impasto.record import read_record
 from .conftest import TINY_STUDENT
 
 WORDS = ("stylize", "photo.jpg", "painting.png", "--size", "120", "--num-iterations", "3", "--coarse-iterations", "2")
-MIXED = (*WORDS, "--early-iterations", "1.5", "--precision", "fp32")
+MIXED = (*WORDS, "--early-iterations", "1.5", "--final-iterations", "1", "--precision", "fp32")
 
 
 def steps_of(outcome):

@@ -41,6 +41,7 @@ PLANNING = {
     "num_iterations",
     "coarse_iterations",
     "early_iterations",
+    "final_iterations",
     "network",
     "coarse_network",
     "content_layers",
