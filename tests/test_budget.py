@@ -17,7 +17,7 @@ from impasto.prepare import prepare
 from impasto.spec import RunOptions, StyleSpec
 from impasto.transfer import Transfer
 
-COST = Cost(1.0, 0.0)
+COST = Cost({"tiny": 1.0}, {"tiny": 0.0})
 
 
 @pytest.fixture

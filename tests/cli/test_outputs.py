@@ -15,6 +15,7 @@ from impasto.cli import running
 from impasto.cli.app import run
 from impasto.estimate import Cost
 from impasto.image.formats import FORMATS
+from impasto.networks import NETWORKS
 
 
 class Stream(io.TextIOWrapper):
@@ -220,7 +221,10 @@ def clock(monkeypatch):
     """Time that passes only when an evaluation is done: one second each."""
     time = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(running.time, "monotonic", lambda: time.seconds)
-    monkeypatch.setattr("impasto.estimate.measure_cost", lambda transfer: Cost(1.0, 0.0))
+    monkeypatch.setattr(
+        "impasto.estimate.measure_cost",
+        lambda transfer: Cost(dict.fromkeys(NETWORKS, 1.0), dict.fromkeys(NETWORKS, 0.0)),
+    )
     original = running._watched
 
     def watched(*arguments):

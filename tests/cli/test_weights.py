@@ -231,6 +231,7 @@ def test_where_prints_the_folders_in_order(cli, folder, tmp_path, monkeypatch):
         str(tmp_path / "cache" / "weights"),
         str(tmp_path / "home" / ".cache" / "torch" / "hub" / "checkpoints"),
         str(tmp_path / "home" / ".keras" / "models"),
+        str(tmp_path / "package"),
     ]
     assert outcome.err == "IMPASTO_WEIGHTS_DIR names '/somewhere', and there is no such folder.\n"
 
