@@ -90,7 +90,9 @@ def test_the_smallest_picture_has_one_size() -> None:
 
 
 def test_the_student_prepares_what_its_teacher_finishes() -> None:
-    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0,), "early_iterations": 1.5})
+    spec = build(
+        StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0,), "early_iterations": 1.5, "final_iterations": 0.5}
+    )
     levels = plan_pyramid((512, 512), (512, 512), spec.model_copy(update={"network": "vgg19"}))
     assert [(level.size[0], level.iterations, level.network) for level in levels] == [
         (256, 20, "compact"),
