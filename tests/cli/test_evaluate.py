@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import impasto
-from impasto.cli import evaluate as command
+from impasto.cli.figures import LABELS
 from impasto.features import Extractor
 from impasto.metrics import Figures, measure
 from impasto.networks import NETWORKS, VGG19_TORCHVISION
@@ -49,7 +49,7 @@ def test_the_photo_and_the_painting_have_no_error_against_themselves(cli, folder
 
 
 def test_every_figure_has_a_name():
-    assert list(command.LABELS) == list(Figures.__dataclass_fields__)
+    assert list(LABELS) == list(Figures.__dataclass_fields__)
 
 
 def test_a_few_pictures_have_a_column_each(cli, folder):
@@ -59,8 +59,8 @@ def test_a_few_pictures_have_a_column_each(cli, folder):
     assert (outcome.code, empty) == (0, "")
     assert head == "Figures of vgg19: lower is nearer or cleaner; of SSIM, higher is nearer."
     assert names.split() == ["photo.jpg", "painting.png"]
-    assert len(lines) == len(command.LABELS)
-    for line, (key, label) in zip(lines, command.LABELS.items(), strict=True):
+    assert len(lines) == len(LABELS)
+    for line, (key, label) in zip(lines, LABELS.items(), strict=True):
         assert line.startswith(f"{label} ")
         assert line.removeprefix(label).split() == [f"{figures[key]:.4f}" for figures in found]
     assert {len(line) for line in lines} == {len(names)}
@@ -71,8 +71,8 @@ def test_many_pictures_have_a_row_each(cli, folder):
     names = ["photo.jpg"] * 4 + ["painting.png"]
     _, _, head, *lines = cli("evaluate", "photo.jpg", "painting.png", *names).out.splitlines()
     assert [line.split()[0] for line in lines] == names
-    assert head.split() == " ".join(command.LABELS.values()).split()
-    assert lines[4].split()[1:] == [f"{found[1][key]:.4f}" for key in command.LABELS]
+    assert head.split() == " ".join(LABELS.values()).split()
+    assert lines[4].split()[1:] == [f"{found[1][key]:.4f}" for key in LABELS]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3])

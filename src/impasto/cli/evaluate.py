@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli.figures import print_figures
 from impasto.cli.preflight import file_of
 from impasto.cli.printable import printable
 from impasto.cli.progress import can_redraw
@@ -39,22 +39,6 @@ impasto evaluate photo.jpg painting.jpg painted.png --style-scale 0.5 --json
 
 MEASURING = (VGG19.name, VGG19_TORCHVISION.name)
 """The networks that figures are of: those of any other could be compared with nobody's."""
-
-LABELS = {
-    "content_error": "content error",
-    "ssim": "SSIM",
-    "style_error": "style error",
-    "style_error_half": "at half size",
-    "style_error_quarter": "at a quarter",
-    "sliced_wasserstein": "Wasserstein",
-    "color_cast": "color cast",
-    "border_energy": "border energy",
-    "speck_share": "specks",
-}
-"""What people call the figures."""
-
-MOST_COLUMNS = 4
-"""More pictures than these have a row each, and not a column."""
 
 MOST_CUT = 0.03
 """The share of the photo that may be cut off without a word: what rounding to whole pixels makes of the proportions."""
@@ -126,17 +110,7 @@ def evaluate(
             found.append(figures)
     finally:  # an error, or Ctrl-C, does not take what was measured before
         if found:
-            _print(request.names[: len(found)], found, extractor.network.name, as_json=as_json)
-
-
-def _print(names: Sequence[str], found: Sequence[Figures], network: str, *, as_json: bool) -> None:
-    if as_json:
-        named = zip(names, found, strict=True)
-        typer.echo(json.dumps([{"output": name, **figures.as_dict()} for name, figures in named], indent=2))
-        return
-    typer.echo(f"Figures of {network}: lower is nearer or cleaner; of SSIM, higher is nearer.\n")
-    for line in _table([printable(name) for name in names], found):
-        typer.echo(line)
+            print_figures(request.names[: len(found)], found, extractor.network.name, as_json=as_json)
 
 
 def _check_network(name: str | None) -> None:
@@ -251,18 +225,6 @@ def _say_what_is_cut(photo: Tensor, output: Tensor, name: str) -> None:
             f"{name} has other proportions than the photo, of which {cut:.0%} is cut off to compare them: right if"
             " --size cropped it; otherwise, is it made of this photo?"
         )
-
-
-def _table(names: Sequence[str], found: Sequence[Figures]) -> Iterator[str]:
-    """A line for each figure, or for each picture if they are many."""
-    columns = [figures.as_dict() for figures in found]
-    rows = [["", *names], *([label, *(f"{each[key]:.4f}" for each in columns)] for key, label in LABELS.items())]
-    if len(names) > MOST_COLUMNS:
-        rows = [list(row) for row in zip(*rows, strict=True)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-        yield "  ".join((first.ljust(widths[0]), *cells))
 
 
 def _say(text: str) -> None:
