@@ -34,10 +34,11 @@ def little(monkeypatch):
 def trainer(teacher, small, corpus, tmp_path):
     """Call it for a trainer that keeps its things in a folder."""
 
-    def new(folder: str, plan: Plan = PLAN) -> Trainer:
+    def new(folder: str, plan: Plan = PLAN, student: Student | None = None) -> Trainer:
         (tmp_path / folder).mkdir(exist_ok=True)
-        student = Student.random(small, Generator().manual_seed(0)).to("cpu")
-        student.units["relu2_1"] = 50.0
+        if student is None:
+            student = Student.random(small, Generator().manual_seed(0)).to("cpu")
+            student.units["relu2_1"] = 50.0
         nothing = HeldOut(tuple(lessons.ordinary_lessons(teacher, corpus, 1, Generator().manual_seed(9))))
         return Trainer(plan, teacher, corpus, nothing, student, tmp_path / folder)
 
@@ -52,9 +53,8 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(trainer, small, tmp_path):
         part._teach_round()
         part.round += 1
     part.save()
-    again, state = trainer("part"), torch.load(tmp_path / "part" / CHECKPOINT)
-    again.student = Student.restored(small, state["student"], state["units"]).to("cpu")
-    again.__post_init__()
+    state = torch.load(tmp_path / "part" / CHECKPOINT)
+    again = trainer("part", student=Student.restored(small, state["student"], state["units"]).to("cpu"))
     again.restore(state)
     assert (again.round, again.step) == (part.round, part.step)
     again.run()

@@ -79,7 +79,7 @@ def _extras() -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     import torch
 
-    from impasto.device import has_native_bf16, processor_name, resolve_machine
+    from impasto.device import has_native_bf16, processor_name, resolve_machine, usable_cores
     from impasto.spec import RunOptions
 
     device = resolve_machine(RunOptions()).device
@@ -89,7 +89,7 @@ def _machine() -> Iterator[Finding]:
     yield Finding("devices", ", ".join([*names, "cpu"]) + f"; auto takes {device.type}")
     native = has_native_bf16(device)
     yield Finding("native bf16", f"{'yes' if native else 'no'} ({device.type})" + ("" if native else "; fp32 is used"))
-    yield _threads(torch.get_num_threads(), _usable_cores())
+    yield _threads(torch.get_num_threads(), usable_cores())
 
 
 def _threads(threads: int, cores: int) -> Finding:
@@ -97,12 +97,6 @@ def _threads(threads: int, cores: int) -> Finding:
     if os.environ.get("OMP_NUM_THREADS") and threads < cores:
         advice = "OMP_NUM_THREADS in the environment holds PyTorch back: unset it, or give --threads."
     return Finding("threads", f"{threads} of {cores} cores", advice)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> Iterator[Finding]:
