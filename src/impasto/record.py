@@ -107,10 +107,11 @@ class Record(_Part):
         style, levels, weights = (data.get(name) for name in ("style", "levels", "weights"))
         if not isinstance(style, dict) or not isinstance(levels, list):
             return data
-        network = {"network": style.get("network")}
-        levels = [network | level if isinstance(level, dict) else level for level in levels]
-        style = {"coarse_network": "none"} | style
-        return data | {"style": style, "levels": levels, "weights": {network["network"]: weights}}
+        network = style.get("network")
+        if not isinstance(network, str):
+            return data
+        levels = [{"network": network} | level if isinstance(level, dict) else level for level in levels]
+        return data | {"style": {"coarse_network": "none"} | style, "levels": levels, "weights": {network: weights}}
 
     @model_validator(mode="after")
     def _check_levels(self) -> Record:
