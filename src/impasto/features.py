@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.chain import Chain, Padding, Pooling
 from impasto.networks import Network
 from impasto.space import OWN, Space, TeachersSpace
 
 __all__ = ["Extractor", "Features"]
 
 Features = dict[str, Tensor]
-
-Padding = Literal["replicate", "reflect", "zeros"]
-Pooling = Literal["max", "average"]
 
 
 class Extractor:
@@ -45,11 +41,10 @@ class Extractor:
         self.network = network
         self.device = torch.device(device)
         self.dtype = dtype
-        self.padding: Padding = padding
-        self.pooling: Pooling = pooling
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         layers = {name: tensor for name, tensor in weights.items() if not name.endswith(".map")}
         self.weights = {name: self._place(tensor) for name, tensor in layers.items()}
+        self._chain = Chain(network, self.weights, padding, pooling)
         maps = {name.removesuffix(".map"): tensor for name, tensor in weights.items() if name.endswith(".map")}
         self._spaces = {
             layer: TeachersSpace.of_map(affine, device=self.device, dtype=wide) for layer, affine in maps.items()
@@ -71,18 +66,7 @@ class Extractor:
         wanted = set(layers)
         for layer in wanted:
             self.network.check_layer(layer)
-        seen: Features = {}
-        signal = self.preprocess(image)
-        at_block = 0
-        for block, conv in self.network:
-            if len(seen) == len(wanted):
-                break
-            if block > at_block:
-                signal, at_block = self._pool(signal), block
-            signal = F.relu(self._convolve(signal, conv.name))
-            if conv.layer in wanted:
-                seen[conv.layer] = signal
-        return seen
+        return self._chain(self.preprocess(image), wanted)
 
     def space(self, layer: str) -> Space:
         """Where features of ``layer`` are compared: in the teacher's space, for a network that has one."""
@@ -94,14 +78,3 @@ class Extractor:
             image = image.flip(1)
         scaled = (image * self.network.scale - self._mean) / self._deviation
         return scaled.to(self.dtype).contiguous(memory_format=torch.channels_last)
-
-    def _convolve(self, signal: Tensor, name: str) -> Tensor:
-        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        if self.padding == "zeros":
-            return F.conv2d(signal, weight, bias, padding=1)
-        # A single row has no second one to reflect; there, reflecting and repeating are the same.
-        mode = self.padding if min(signal.shape[-2:]) > 1 else "replicate"
-        return F.conv2d(F.pad(signal, (1, 1, 1, 1), mode=mode), weight, bias)
-
-    def _pool(self, signal: Tensor) -> Tensor:
-        return F.max_pool2d(signal, 2) if self.pooling == "max" else F.avg_pool2d(signal, 2)

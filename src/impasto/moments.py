@@ -16,6 +16,7 @@ from torch.autograd.function import FunctionCtx
 __all__ = ["Moments", "moments"]
 
 CHUNKS = 8
+CHUNKS_OF_SUMS = 64
 
 
 @dataclass(frozen=True)
@@ -76,25 +77,33 @@ def moments(features: Tensor, visible: Tensor | None = None) -> Moments:
 class _Sums(torch.autograd.Function):
     """The sum and Xᵀ X of N x C, in float32 (float64 for float64); the gradient g + X (G + Gᵀ) in one product.
 
-    In bfloat16 the products are of chunks, which are then summed in float32: fast, and the relative error stays at
-    5e-4.
+    In bfloat16 both are taken of chunks, which are then summed in float32: fast, and the relative error stays below
+    1e-3. (``sum(dtype=torch.float32)`` converts everything first, and takes ten times longer.)
     """
 
     @staticmethod
     def forward(ctx: FunctionCtx, positions: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(positions)
+        ctx.set_materialize_grads(False)
         if positions.dtype != torch.bfloat16:
             return positions.sum(dim=0), positions.T @ positions
-        count, channels = positions.shape
-        whole = count - count % CHUNKS
-        chunks = positions[:whole].view(CHUNKS, whole // CHUNKS, channels)
-        rest = positions[whole:].float()
+        chunks, rest = _chunks(positions, CHUNKS)
         second = torch.bmm(chunks.transpose(1, 2), chunks).float().sum(dim=0) + rest.T @ rest
-        return positions.sum(dim=0, dtype=torch.float32), second
+        chunks, rest = _chunks(positions, CHUNKS_OF_SUMS)
+        return chunks.sum(dim=1).float().sum(dim=0) + rest.sum(dim=0), second
 
     @staticmethod
-    def backward(ctx: Any, of_sum: Tensor, of_products: Tensor) -> Tensor:
-        (positions,) = ctx.saved_tensors
-        symmetric = of_products + of_products.T
-        gradient: Tensor = torch.addmm(of_sum.to(positions.dtype), positions, symmetric.to(positions.dtype))
-        return gradient
+    def backward(ctx: Any, of_sum: Tensor | None, of_products: Tensor | None) -> Tensor | None:
+        positions: Tensor = ctx.saved_tensors[0]
+        if of_products is None:
+            return None if of_sum is None else of_sum.to(positions.dtype).expand_as(positions)
+        symmetric = (of_products + of_products.T).to(positions.dtype)
+        if of_sum is None:
+            return positions @ symmetric
+        return torch.addmm(of_sum.to(positions.dtype), positions, symmetric)
+
+
+def _chunks(positions: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """N x C -> ``count`` equal parts, count x (N // count) x C, and what is left, in float32."""
+    whole = len(positions) - len(positions) % count
+    return positions[:whole].view(count, whole // count, positions.shape[1]), positions[whole:].float()

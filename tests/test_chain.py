@@ -1,0 +1,108 @@
+"""The way back through the network, written by hand, against autograd's."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.chain import Chain
+from impasto.networks import Network
+
+Picture = Callable[..., Tensor]
+TAPS = (
+    ("relu5_1",),
+    ("relu1_1",),
+    ("relu1_2", "relu2_1"),
+    ("relu1_1", "relu2_2", "relu3_1", "relu4_2"),
+    ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"),
+)
+
+
+@pytest.fixture
+def chain(tiny: Network, tiny_weights: dict[str, Tensor]) -> Chain:
+    return Chain(tiny, {name: tensor.double() for name, tensor in tiny_weights.items()})
+
+
+def pulled(seen: dict[str, Tensor], pixels: Tensor) -> Tensor:
+    """The gradient in the pixels of a sum in which each value of each layer has a weight of its own."""
+    generator = torch.Generator().manual_seed(1)
+    total = sum((tensor * torch.randn(tensor.shape, generator=generator).to(tensor)).sum() for tensor in seen.values())
+    assert isinstance(total, Tensor)
+    (gradient,) = torch.autograd.grad(total, pixels, retain_graph=True)
+    return gradient
+
+
+@pytest.mark.parametrize("taps", TAPS, ids=lambda taps: taps[-1] + f"-{len(taps)}")
+@pytest.mark.parametrize("size", [(32, 48), (17, 31), (16, 16), (33, 50)])
+@pytest.mark.parametrize(("padding", "pooling"), list(product(("reflect", "replicate", "zeros"), ("max", "average"))))
+def test_it_is_autograds(
+    padding: str, pooling: str, size: tuple[int, int], taps: tuple[str, ...], chain: Chain, picture: Picture
+) -> None:
+    chain = replace(chain, padding=padding, pooling=pooling)
+    pixels = (100 * picture(*size) - 50).requires_grad_()
+    ours, expected = chain(pixels, taps), chain.walk(pixels, taps)
+    assert set(ours) == set(expected) == set(taps)
+    for layer, tensor in expected.items():
+        assert torch.equal(ours[layer], tensor), layer
+    ours = {layer: ours[layer] for layer in expected}
+    torch.testing.assert_close(pulled(ours, pixels), pulled(expected, pixels), rtol=1e-12, atol=1e-12)
+
+
+def test_layers_from_which_nothing_comes_back_are_passed(chain: Chain, picture: Picture) -> None:
+    pixels = picture(32, 32).requires_grad_()
+    seen = chain(pixels, ["relu1_1", "relu3_1", "relu5_1"])
+    (gradient,) = torch.autograd.grad(seen["relu3_1"].square().sum(), pixels)
+    (expected,) = torch.autograd.grad(chain.walk(pixels, ["relu3_1"])["relu3_1"].square().sum(), pixels)
+    torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_way_can_be_gone_twice(chain: Chain, picture: Picture) -> None:
+    pixels = picture(32, 32).requires_grad_()
+    seen = chain(pixels, ["relu1_1", "relu4_2"])
+    assert torch.equal(pulled(seen, pixels), pulled(seen, pixels))
+
+
+def test_gradients_that_come_in_stay_as_they_are(chain: Chain, picture: Picture) -> None:
+    pixels = picture(32, 32).requires_grad_()
+    seen = chain(pixels, ["relu2_1", "relu3_1"])
+    given = [torch.randn_like(tensor) for tensor in seen.values()]
+    before = [tensor.clone() for tensor in given]
+    torch.autograd.grad(list(seen.values()), pixels, given)
+    assert all(map(torch.equal, given, before))
+
+
+def test_a_batch_comes_back_picture_by_picture(chain: Chain, picture: Picture) -> None:
+    pixels = torch.cat([picture(32, 24, seed=seed) for seed in range(2)]).requires_grad_()
+    (together,) = torch.autograd.grad(chain(pixels, ["relu4_1"])["relu4_1"].square().sum(), pixels)
+    for each, gradient in zip(pixels.detach(), together, strict=True):
+        alone = each[None].requires_grad_()
+        (expected,) = torch.autograd.grad(chain(alone, ["relu4_1"])["relu4_1"].square().sum(), alone)
+        torch.testing.assert_close(gradient[None], expected)
+
+
+def test_weights_that_learn_get_gradients_of_any_order(chain: Chain, picture: Picture) -> None:
+    weights = {name: tensor.clone().requires_grad_() for name, tensor in chain.weights.items()}
+    pixels = picture(16, 16).requires_grad_()
+    seen = replace(chain, weights=weights)(pixels, ["relu2_1"])["relu2_1"]
+    (gradient,) = torch.autograd.grad(seen.square().sum(), pixels, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), weights["conv1_1.weight"])
+    assert float(second.norm()) > 0
+
+
+def test_a_look_that_is_not_followed_back_leaves_nothing_behind(chain: Chain, picture: Picture) -> None:
+    mine = replace(chain)
+    trace = weakref.ref(mine)
+    gc.disable()
+    try:
+        seen = mine(picture(32, 32).requires_grad_(), ["relu1_1", "relu3_1"])
+        del mine, seen
+        assert trace() is None, "only the collector of cycles would free what the way back needs"
+    finally:
+        gc.enable()
