@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -102,3 +103,45 @@ def test_places_in_a_sequential_are_those_of_torchvision() -> None:
     # From the table of torchvision.models.vgg19().features: a ReLU after each convolution, a pooling after each block.
     assert list(VGG19.sequential_names) == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
     assert list(VGG19.sequential_names.values()) == [conv.name for _, conv in VGG19]
+
+
+GUARDED = replace(VGG19, trust={"relu4_1": 0.5, "relu5_1": 0.0}, guard=("relu3_1", 0.25))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"relu1_1": 1, "relu2_1": 2}, {"relu1_1": 1, "relu2_1": 2}),
+        ({"relu1_1": 1, "relu4_1": 1}, {"relu1_1": 4 / 3, "relu4_1": 2 / 3}),
+        ({"relu1_1": 1, "relu4_1": 2, "relu5_1": 3}, {"relu1_1": 3, "relu4_1": 3, "relu5_1": 0}),
+        ({"relu4_1": 0.2}, {"relu4_1": 0.2}),
+    ],
+)
+def test_layers_of_style_count_as_far_as_they_are_trusted(given: dict[str, float], expected: dict[str, float]) -> None:
+    assert GUARDED.trusted(given) == pytest.approx(expected)
+    assert VGG19.trusted(given) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"relu4_2": 1}, {"relu4_2": 0.75, "relu3_1": 0.25}),
+        ({"relu2_1": 1}, {"relu2_1": 1}),
+        ({"relu3_1": 1}, {"relu3_1": 1}),
+        (
+            {"relu2_1": 1, "relu3_1": 1, "relu4_1": 2, "relu4_2": 2},
+            {"relu2_1": 1, "relu3_1": 2, "relu4_1": 1.5, "relu4_2": 1.5},
+        ),
+    ],
+)
+def test_content_in_deep_layers_is_guarded_by_an_earlier_one(
+    given: dict[str, float], expected: dict[str, float]
+) -> None:
+    assert GUARDED.guarded(given) == pytest.approx(expected)
+    assert VGG19.guarded(given) == given
+
+
+def test_the_students_guard_and_trust_are_about_layers_that_it_has() -> None:
+    for network in NETWORKS.values():
+        assert set(network.trust) <= set(network.layers)
+        assert network.guard is None or network.guard[0] in network.layers

@@ -449,6 +449,25 @@ def test_a_student_is_judged_by_what_its_maps_say_that_the_teacher_sees(
     assert float(evaluation.loss) == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_student_shares_out_the_weights_by_what_it_sees(
+    student_weights: tuple[Network, Weights], picture: Picture
+) -> None:
+    network, weights = student_weights
+    network = replace(network, trust={"relu5_1": 0.25}, guard=("relu3_1", 0.2))
+    options = spec(content_layers="relu4_2", style_layers="relu1_1,relu5_1", content_weight=3.0, style_weight=2.0)
+
+    def terms(normalization: str) -> dict[str, float]:
+        extractor = Extractor(network, weights, dtype=torch.float64)
+        asked = options.model_copy(update={"normalization": normalization})
+        objective = style_transfer_objective(extractor, picture(16, 20, seed=1), picture(24, 18, seed=2), asked)
+        return {term.name: term.weight for term in objective.terms if term.name != "smoothness"}
+
+    expected = {"content relu4_2": 2.4, "content relu3_1": 0.6, "style relu1_1": 1.6, "style relu5_1": 0.4}
+    assert terms("relative") == pytest.approx(expected)
+    assert set(terms("classic")) == {"content relu4_2", "style relu1_1", "style relu5_1"}
+    assert terms("classic")["style relu5_1"] == terms("classic")["style relu1_1"]
+
+
 def test_the_gradient_through_a_students_maps_is_right(student: Extractor, picture: Picture) -> None:
     evaluate = style_transfer_objective(student, picture(16, 20, seed=1), picture(24, 18, seed=2), spec())
     start = picture(16, 20, seed=3).requires_grad_()

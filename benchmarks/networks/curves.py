@@ -40,7 +40,7 @@ class Comparison:
 
     ``ratios`` are style errors at the same content error, by strength; ``style`` is their geometric mean. Those named
     ``same_strength`` are plain ratios at the same position of the dial, geometric means over it; ``seconds`` the
-    median ratio, and ``casts`` the differences of color casts without their sign.
+    median ratio, and ``casts`` by how much farther the mean colors are from the painting's.
     """
 
     ratios: Mapping[float, Ratio]
@@ -104,7 +104,7 @@ def compare(reference: Dial, other: Dial) -> Comparison | None:
         content_same_strength=geometric_mean(ours.content / theirs.content for theirs, ours in both),
         style_same_strength=geometric_mean(ours.style / theirs.style for theirs, ours in both),
         seconds=median(ours.seconds / theirs.seconds for theirs, ours in both),
-        casts=tuple(abs(ours.cast - theirs.cast) for theirs, ours in both),
+        casts=tuple(ours.cast - theirs.cast for theirs, ours in both),
     )
 
 

@@ -37,8 +37,9 @@ SUMMARY_COLUMNS = (
 SUMMARY_NOTE = (
     "Ratios to VGG-19 alone, medians over pairs. At equal content error: the style error over VGG-19's, which is"
     " interpolated between its strengths (linear in the logarithms of both; extrapolated beyond its ends); of a pair,"
-    " the geometric mean over the strengths. The style error is the mean of those at full and half size. Cast: the"
-    " difference of the color cast (CIE Lab) to VGG-19's at the same strength, without its sign, over all pictures."
+    " the geometric mean over the strengths. The style error is the mean of those at full and half size. Cast: by how"
+    " much farther the mean color is from the painting's (CIE Lab) than VGG-19's at the same strength, over all"
+    " pictures."
 )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from impasto.errors import OptionError, did_you_mean
@@ -59,7 +59,9 @@ class Network:
     An image in sRGB, [0, 1], is fed as ``(image * scale - mean) / deviation`` after its channels were put
     in ``channel_order``. ``source`` is the address of the published file, ``size`` its bytes (0: unknown), and one of
     ``md5`` and ``sha256`` its checksum; ``layout`` says how to read it. A network without a ``source`` is a part of the
-    package. One with a ``teacher`` has, beside each layer, an affine map to the channels of the teacher's.
+    package. One with a ``teacher`` has, beside each layer, an affine map to the channels of the teacher's. Where it
+    sees less than its teacher it counts less: ``trust`` says how far, for layers of style that do not count fully, and
+    ``guard`` is a layer and the share that it has in the content wherever deeper layers are compared.
     """
 
     name: str
@@ -75,6 +77,8 @@ class Network:
     size: int = 0
     layout: Layout = "keras"
     teacher: Network | None = None
+    trust: Mapping[str, float] = field(default_factory=dict, hash=False)
+    guard: tuple[str, float] | None = None
 
     def __iter__(self) -> Iterator[tuple[int, Convolution]]:
         """Yield (block number from 0, convolution) from the picture to the deepest layer."""
@@ -156,6 +160,22 @@ class Network:
         """How many numbers all layers together say of each pixel of the picture."""
         return float(sum(conv.outputs / 4**block for block, conv in self))
 
+    def trusted(self, style_layers: Mapping[str, float]) -> dict[str, float]:
+        """Weights of style by layer, shared out anew by ``trust``; their sum stays."""
+        trusted = {layer: weight * self.trust.get(layer, 1.0) for layer, weight in style_layers.items()}
+        scale = sum(style_layers.values()) / max(sum(trusted.values()), 1e-12)
+        return {layer: weight * scale for layer, weight in trusted.items()}
+
+    def guarded(self, content_layers: Mapping[str, float]) -> dict[str, float]:
+        """Weights of content by layer, of which deeper layers leave a share to ``guard``; their sum stays."""
+        if self.guard is None:
+            return dict(content_layers)
+        name, share = self.guard
+        deeper = self.layers[self.layers.index(name) + 1 :]
+        guarded = {layer: weight * (1 - share if layer in deeper else 1) for layer, weight in content_layers.items()}
+        given = share * sum(weight for layer, weight in content_layers.items() if layer in deeper)
+        return guarded | {name: guarded.get(name, 0.0) + given} if given else guarded
+
     def check_layer(self, layer: str) -> None:
         """Raise OptionError unless ``layer`` is one of this network's."""
         if layer not in self.layers:
@@ -216,6 +236,8 @@ COMPACT = Network(
     licence="CC BY 4.0, the impasto contributors, distilled from VGG-19 of Karen Simonyan and Andrew Zisserman",
     layout="ours",
     teacher=VGG19,
+    trust={"relu5_1": 0.3},
+    guard=("relu3_1", 0.25),
 )
 """A tenth of VGG-19's arithmetic, in the package. Its features are compared in VGG-19's own space, so that all weights
 of losses, and the dial between them, mean what they mean there."""

@@ -135,24 +135,29 @@ def _octave_terms(
     extractor: Extractor, content: _Seen, style: _Seen, spec: StyleSpec, octave: int, share: float
 ) -> Iterator[Term]:
     """The content and style terms at one size, weighted by the dial and ``share``."""
-    with torch.no_grad():
-        content_seen = extractor(reduced(content.pixels, octave), spec.content_layers)
-        style_seen = extractor(reduced(style.pixels, octave), spec.style_layers)
     is_relative = spec.normalization == "relative"
     to_content = ContentLoss.relative if is_relative else ContentLoss.mean_squared
     to_style = StyleLoss.relative if is_relative else StyleLoss.mean_squared
+    content_layers, style_layers = spec.content_layers, spec.style_layers
+    if is_relative:
+        # Terms in the units of neural-style-pt differ too much between layers to stand in for each other.
+        network = extractor.network
+        content_layers, style_layers = network.guarded(content_layers), network.trusted(style_layers)
+    with torch.no_grad():
+        content_seen = extractor(reduced(content.pixels, octave), content_layers)
+        style_seen = extractor(reduced(style.pixels, octave), style_layers)
     # A relative term is an average over layers; neural-style-pt adds the layers up.
-    content_sum = sum(spec.content_layers.values()) if is_relative else 1.0
-    style_sum = sum(spec.style_layers.values()) if is_relative else 1.0
+    content_sum = sum(content_layers.values()) if is_relative else 1.0
+    style_sum = sum(style_layers.values()) if is_relative else 1.0
     content_weight = share * spec.content_weight * (2 * (1 - spec.strength)) ** 1.5 / max(content_sum, 1e-12)
     style_weight = share * spec.style_weight * (2 * spec.strength) ** 1.5 / max(style_sum, 1e-12)
     suffix = f" /{2**octave}" if octave else ""
-    for layer, weight in spec.content_layers.items():
+    for layer, weight in content_layers.items():
         here = content.visible(octave, extractor.network.stride(layer))
         if _sees_anything(here):
             loss = to_content(layer, content_seen[layer], here, extractor.space(layer))
             yield Term(f"content {layer}{suffix}", content_weight * weight, loss, octave)
-    for layer, weight in spec.style_layers.items():
+    for layer, weight in style_layers.items():
         stride = extractor.network.stride(layer)
         here, there = content.visible(octave, stride), style.visible(octave, stride)
         if _sees_anything(here) and _sees_anything(there):

@@ -114,14 +114,14 @@ def test_pairs_without_a_common_strength_are_not_compared() -> None:
     assert compare(REFERENCE, {0.9: REFERENCE[0.5]}) is None
 
 
-def test_the_cast_is_a_difference_without_sign_and_what_was_not_measured_is_left_out() -> None:
+def test_a_mean_color_nearer_to_the_paintings_is_no_cast_and_what_was_not_measured_is_left_out() -> None:
     other = {
         0.35: replace(REFERENCE[0.35], cast=1.0),
         0.5: replace(REFERENCE[0.5], cast=math.nan),
         0.7: replace(REFERENCE[0.7], cast=8.0),
     }
     summary = summarize([compared(other)])
-    assert summary.cast == pytest.approx(3.5)
+    assert summary.cast == pytest.approx(1.5)
     assert summary.cast_largest == pytest.approx(5)
 
 
