@@ -32,7 +32,7 @@ def network_of(widths: list[int]) -> Network:
     return replace(COMPACT, blocks=tuple((width,) * count for width, count in zip(widths, counts, strict=True)))
 
 
-def _first_student(start: str, network: Network, teacher: Extractor, corpus: Corpus, seed: int) -> Student:
+def first_student(start: str, network: Network, teacher: Extractor, corpus: Corpus, seed: int) -> Student:
     generator = Generator().manual_seed(seed)
     if start == "random":
         return Student.random(network, generator)
@@ -69,7 +69,7 @@ def main() -> None:
     if state:
         student = Student.restored(network, state["student"], state["units"])
     else:
-        student = _first_student(arguments.start, network, teacher, corpus, plan.seed)
+        student = first_student(arguments.start, network, teacher, corpus, plan.seed)
     held = HeldOut.prepare(teacher, held_out)
     trainer = Trainer(plan, teacher, corpus, held, student.to(device), arguments.folder)
     if state:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -89,8 +89,12 @@ class Student:
         def learned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.detach().to(device, copy=True).requires_grad_() for name, tensor in tensors.items()}
 
-        return Student(
-            self.network, learned(self.kernels), learned(self.biases), learned(self.slopes), dict(self.units)
+        return replace(
+            self,
+            kernels=learned(self.kernels),
+            biases=learned(self.biases),
+            slopes=learned(self.slopes),
+            units=dict(self.units),
         )
 
     def load(self, parameters: dict[str, Tensor]) -> None:

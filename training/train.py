@@ -21,7 +21,7 @@ from training.losses import feature_errors, gradient_error, moment_errors, total
 from training.pictures import Corpus
 from training.student import PIXEL, Student
 
-__all__ = ["Plan", "Trainer"]
+__all__ = ["Plan", "Trainer", "optimizers"]
 
 CHECKPOINT = "checkpoint.pt"
 FIGURES = "figures.jsonl"
@@ -68,7 +68,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.dtype = self.teacher.dtype
         self.average = self.student.to(self.teacher.device)
-        self.optimizers = _optimizers(self.student, self.plan)
+        self.optimizers = optimizers(self.student, self.plan)
 
     def run(self) -> None:
         """Teach until the plan is done; a checkpoint after each round."""
@@ -191,7 +191,7 @@ class Trainer:
             self.canvases.append(Canvas(pictures, Goal(**kept)).to(self.teacher.device))
 
 
-def _optimizers(student: Student, plan: Plan) -> list[torch.optim.Optimizer]:
+def optimizers(student: Student, plan: Plan) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the kernels, which are matrices between hidden features, and Adam for the rest.
 
     Kernels of the first layer are small, as pixels are large, and have to learn slowly.

@@ -44,7 +44,7 @@ class Extractor:
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         layers = {name: tensor for name, tensor in weights.items() if not name.endswith(".map")}
         self.weights = {name: self._place(tensor) for name, tensor in layers.items()}
-        self._chain = Chain(network, self.weights, padding, pooling)
+        self.chain = Chain(network, self.weights, padding, pooling)
         maps = {name.removesuffix(".map"): tensor for name, tensor in weights.items() if name.endswith(".map")}
         self._spaces = {
             layer: TeachersSpace.of_map(affine, device=self.device, dtype=wide) for layer, affine in maps.items()
@@ -66,7 +66,7 @@ class Extractor:
         wanted = set(layers)
         for layer in wanted:
             self.network.check_layer(layer)
-        return self._chain(self.preprocess(image), wanted)
+        return self.chain(self.preprocess(image), wanted)
 
     def space(self, layer: str) -> Space:
         """Where features of ``layer`` are compared: in the teacher's space, for a network that has one."""
