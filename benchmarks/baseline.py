@@ -1,0 +1,132 @@
+"""Neural style transfer as everybody writes it: the yardstick for speed.
+
+VGG-19 as torch.nn layers in float32 and NCHW, losses by autograd, torch.optim.LBFGS with a history of 100 on pixels
+from 0 to 255 less the mean, one size, from the content; the objective of neural-style-pt (preset ``classic``). Nothing
+of impasto computes here but the table of VGG-19's layers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from impasto.networks import VGG19
+
+CONTENT_LAYER = "relu4_2"
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_WEIGHT, STYLE_WEIGHT, TV_WEIGHT = 5.0, 100.0, 1e-3
+HISTORY = 100
+
+
+@dataclass
+class Baseline:
+    """One pair, ready to be optimized: ``content`` and ``style`` are 1 x 3 x H x W, sRGB in [0, 1]."""
+
+    weights: Mapping[str, Tensor]
+    content: Tensor
+    style: Tensor
+    history: int = HISTORY
+    layers: dict[str, nn.Sequential] = field(init=False)
+    losses: list[float] = field(init=False, default_factory=list)
+    seconds: list[float] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.layers = _vgg19(self.weights, self.content.device)
+        with torch.no_grad():
+            self.content_target = self.features(preprocessed(self.content))[CONTENT_LAYER]
+            seen = self.features(preprocessed(self.style))
+            self.style_targets = {layer: gram(seen[layer]) for layer in STYLE_LAYERS}
+
+    def features(self, pixels: Tensor) -> dict[str, Tensor]:
+        """All layers that are compared."""
+        seen = {}
+        for layer, part in self.layers.items():
+            pixels = seen[layer] = part(pixels)
+        return seen
+
+    def loss(self, pixels: Tensor) -> Tensor:
+        """The objective of preprocessed pixels."""
+        seen = self.features(pixels)
+        loss = CONTENT_WEIGHT * nn.functional.mse_loss(seen[CONTENT_LAYER], self.content_target)
+        for layer, target in self.style_targets.items():
+            loss = loss + STYLE_WEIGHT * nn.functional.mse_loss(gram(seen[layer]), target)
+        across = (pixels[:, :, :, 1:] - pixels[:, :, :, :-1]).abs().sum()
+        down = (pixels[:, :, 1:, :] - pixels[:, :, :-1, :]).abs().sum()
+        return loss + TV_WEIGHT * (across + down)
+
+    def run(self, evaluations: int, watch: Callable[[int, Tensor], None] = lambda number, pixels: None) -> Tensor:
+        """Optimize for so many evaluations; return the picture, sRGB in [0, 1]. ``watch`` sees it after each.
+
+        ``losses`` and ``seconds``, from the start on and without those of ``watch``, grow by one with each evaluation.
+        """
+        pixels = preprocessed(self.content).requires_grad_()
+        solver = torch.optim.LBFGS(
+            [pixels],
+            max_iter=evaluations,
+            max_eval=evaluations,
+            history_size=self.history,
+            tolerance_grad=-1,
+            tolerance_change=-1,
+        )
+        start, watched = time.perf_counter(), 0.0
+
+        def closure() -> Tensor:
+            nonlocal watched
+            solver.zero_grad()
+            loss = self.loss(pixels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.losses.append(float(loss.detach()))
+            now = time.perf_counter()
+            self.seconds.append(now - start - watched)
+            watch(len(self.losses), picture_of(pixels))
+            watched += time.perf_counter() - now
+            return loss
+
+        solver.step(closure)  # type: ignore[no-untyped-call]
+        return picture_of(pixels)
+
+
+def preprocessed(image: Tensor) -> Tensor:
+    """sRGB in [0, 1] -> blue, green, red from 0 to 255 less the mean."""
+    return (image.detach().flip(1) * 255 - _mean(image)).contiguous()
+
+
+def picture_of(pixels: Tensor) -> Tensor:
+    """The way back, clipped to what can be saved."""
+    return ((pixels.detach() + _mean(pixels)) / 255).clamp(0, 1).flip(1)
+
+
+def gram(features: Tensor) -> Tensor:
+    """F Fᵀ / (C H W), of 1 x C x H x W."""
+    _, channels, height, width = features.shape
+    flat = features.view(channels, height * width)
+    return flat @ flat.T / (channels * height * width)
+
+
+def _mean(image: Tensor) -> Tensor:
+    return torch.tensor(VGG19.mean, device=image.device, dtype=image.dtype).view(1, 3, 1, 1)
+
+
+def _vgg19(weights: Mapping[str, Tensor], device: torch.device) -> dict[str, nn.Sequential]:
+    """The network in parts, each up to a layer that is compared."""
+    parts: dict[str, nn.Sequential] = {}
+    modules: list[nn.Module] = []
+    at_block = 0
+    for block, conv in VGG19:
+        if block > at_block:
+            modules.append(nn.MaxPool2d(2))
+            at_block = block
+        module = nn.Conv2d(conv.inputs, conv.outputs, 3, padding=1)
+        module.weight.data = weights[f"{conv.name}.weight"].float().contiguous()
+        module.bias.data = weights[f"{conv.name}.bias"].float()  # type: ignore[union-attr]
+        modules += [module, nn.ReLU()]
+        if conv.layer in (CONTENT_LAYER, *STYLE_LAYERS):
+            parts[conv.layer] = nn.Sequential(*modules).to(device).requires_grad_(False)
+            modules = []
+        if len(parts) == len(STYLE_LAYERS) + 1:
+            break
+    return parts

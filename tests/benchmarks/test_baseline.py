@@ -1,0 +1,61 @@
+"""The yardstick computes what preset ``classic`` computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.baseline import Baseline, picture_of, preprocessed
+from impasto.features import Extractor
+from impasto.networks import VGG19
+from impasto.objective import style_transfer_objective
+from impasto.presets import resolve_spec
+
+Picture = Callable[..., Tensor]
+
+
+@pytest.fixture
+def random_weights() -> dict[str, Tensor]:
+    """Numbers in the shapes of VGG-19, of such a size that features neither die nor explode."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(shape, generator=generator) * (2 / (9 * shape[1])) ** 0.5
+        if len(shape) == 4
+        else torch.zeros(shape)
+        for name, shape in VGG19.tensor_shapes.items()
+    }
+
+
+def test_its_objective_is_that_of_the_preset_classic(random_weights: dict[str, Tensor], picture: Picture) -> None:
+    content, style, pixels = (
+        picture(*size, seed=seed).float() for seed, size in enumerate([(32, 48), (40, 32), (32, 48)])
+    )
+    baseline = Baseline(random_weights, content, style)
+    start = preprocessed(pixels).requires_grad_()
+    loss = baseline.loss(start)
+    (gradient,) = torch.autograd.grad(loss, start)
+    ours = style_transfer_objective(
+        Extractor(VGG19, random_weights, padding="zeros"), content, style, resolve_spec("classic")
+    )(pixels)
+    assert float(ours.loss) == pytest.approx(float(loss.detach()), rel=1e-4)
+    expected = gradient.flip(1) * 255
+    assert (ours.gradient - expected).norm() < 1e-3 * expected.norm()
+
+
+def test_it_gets_better_and_counts_its_evaluations(random_weights: dict[str, Tensor], picture: Picture) -> None:
+    baseline = Baseline(random_weights, picture(32, 32, seed=1).float(), picture(32, 32, seed=2).float())
+    watched: list[int] = []
+    result = baseline.run(6, lambda number, _: watched.append(number))
+    assert watched == [1, 2, 3, 4, 5, 6]
+    assert len(baseline.losses) == len(baseline.seconds) == 6
+    assert min(baseline.losses) < baseline.losses[0]
+    assert baseline.seconds == sorted(baseline.seconds)
+    assert bool(((result >= 0) & (result <= 1)).all())
+
+
+def test_pixels_are_preprocessed_and_brought_back(picture: Picture) -> None:
+    image = picture(5, 7).float()
+    torch.testing.assert_close(picture_of(preprocessed(image)), image)
