@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from impasto.curvature import Curvature
 from impasto.errors import ImpastoError
 
 __all__ = ["LBFGS", "Adam", "Solver"]
@@ -47,10 +48,8 @@ class LBFGS:
 
     Departures: the first step moves the values by ``first_step`` (root mean square) instead of by a length that
     depends on the scale of the loss; a pair (s, y) is kept if sᵀy > ``curvature`` |s| |y|, a test without units; no
-    step moves the values by more than ``max_step`` (root mean square); the recursion starts from |s| / |y|, the
-    geometric mean of the two steps of Barzilai and Borwein (1988), instead of the shorter one, sᵀy / yᵀy, which
-    measured lower losses; after a failed step it returns to the last good point, forgets the curvature and goes a
-    shorter way down the gradient. Memory: 2 ``history`` + 3 times the point.
+    step moves the values by more than ``max_step`` (root mean square); after a failed step it returns to the last good
+    point, forgets the curvature and goes a shorter way down the gradient. Memory: 2 ``history`` + 3 times the point.
     """
 
     def __init__(
@@ -65,8 +64,7 @@ class LBFGS:
         self.first_step = first_step
         self.max_step = max_step
         self.curvature = curvature
-        self._steps: list[Tensor] = []  # s, oldest first
-        self._changes: list[Tensor] = []  # y
+        self._pairs = Curvature(history)
         self._point: Tensor | None = None  # the last good one
         self._gradient: Tensor | None = None
         self._unit = 0.0  # the largest entry of the first gradient: in it, no product over- or underflows
@@ -80,7 +78,7 @@ class LBFGS:
         self._unit = self._unit or float(gradient.abs().max())
         gradient = gradient / (self._unit or 1.0)
         if self._point is not None and self._gradient is not None:
-            self._remember(point - self._point, gradient - self._gradient)
+            self._pairs.remember(point - self._point, gradient - self._gradient, self.curvature)
         self._point, self._gradient = point, gradient
         self._best = min(self._best, value)
         self._shrink = min(1.0, 2 * self._shrink)
@@ -91,39 +89,18 @@ class LBFGS:
         return finite and value <= self._best + (GROWTH - 1) * abs(self._best)
 
     def _restart(self) -> Tensor:
-        self._steps.clear()
-        self._changes.clear()
+        self._pairs.clear()
         self._shrink = max(self._shrink / 4, SMALLEST_SHRINK)
         if self._point is None or self._gradient is None:
             raise ImpastoError(NOT_FINITE)
         return self._point + self._limited(self._direction(self._gradient))
 
-    def _remember(self, step: Tensor, change: Tensor) -> None:
-        if float(_dot(step, change)) <= self.curvature * float(step.norm()) * float(change.norm()):
-            return
-        self._steps.append(step)
-        self._changes.append(change)
-        del self._steps[: -self.history], self._changes[: -self.history]
-
     def _direction(self, gradient: Tensor) -> Tensor:
-        """-H g by the two-loop recursion, H starting from the newest pair's |s| / |y|."""
-        if not self._steps:
-            length = self.first_step * self._shrink * math.sqrt(gradient.numel())
-            norm = float(gradient.norm())
-            return gradient * (-length / norm) if norm else gradient
-        pairs = list(zip(self._steps, self._changes, strict=True))
-        direction = -gradient
-        alphas = []
-        for s, y in reversed(pairs):
-            alpha = _dot(s, direction) / _dot(s, y)
-            direction = direction - alpha * y
-            alphas.append(alpha)
-        s, y = pairs[-1]
-        direction = direction * (float(s.norm()) / float(y.norm()))
-        for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
-            beta = _dot(y, direction) / _dot(s, y)
-            direction = direction + (alpha - beta) * s
-        return direction
+        if self._pairs:
+            return self._pairs.direction(gradient)
+        length = self.first_step * self._shrink * math.sqrt(gradient.numel())
+        norm = float(gradient.norm())
+        return gradient * (-length / norm) if norm else gradient
 
     def _limited(self, direction: Tensor) -> Tensor:
         length = float(direction.norm()) / math.sqrt(direction.numel())
@@ -132,8 +109,7 @@ class LBFGS:
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on later: tensors and numbers."""
         return {
-            "steps": list(self._steps),
-            "changes": list(self._changes),
+            "pairs": self._pairs.state_dict(),
             "point": self._point,
             "gradient": self._gradient,
             "unit": self._unit,
@@ -143,7 +119,7 @@ class LBFGS:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
-        self._steps, self._changes = list(state["steps"]), list(state["changes"])
+        self._pairs.load_state_dict(state["pairs"])
         self._point, self._gradient = state["point"], state["gradient"]
         self._unit, self._best, self._shrink = state["unit"], state["best"], state["shrink"]
 
@@ -209,7 +185,3 @@ class Adam:
         """Go on from what ``state_dict`` returned."""
         self._count, self._unit, self._shrink = state["count"], state["unit"], state["shrink"]
         self._mean, self._square, self._point = state["mean"], state["square"], state["point"]
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.dot(a.flatten(), b.flatten())
