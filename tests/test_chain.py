@@ -40,7 +40,7 @@ def pulled(seen: dict[str, Tensor], pixels: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("taps", TAPS, ids=lambda taps: taps[-1] + f"-{len(taps)}")
-@pytest.mark.parametrize("size", [(32, 48), (17, 31), (16, 16), (33, 50)])
+@pytest.mark.parametrize("size", [(32, 48), (17, 31), (16, 16), (33, 50), (16, 80), (80, 17)])
 @pytest.mark.parametrize(("padding", "pooling"), list(product(("reflect", "replicate", "zeros"), ("max", "average"))))
 def test_it_is_autograds(
     padding: str, pooling: str, size: tuple[int, int], taps: tuple[str, ...], chain: Chain, picture: Picture
@@ -51,7 +51,6 @@ def test_it_is_autograds(
     assert set(ours) == set(expected) == set(taps)
     for layer, tensor in expected.items():
         assert torch.equal(ours[layer], tensor), layer
-    ours = {layer: ours[layer] for layer in expected}
     torch.testing.assert_close(pulled(ours, pixels), pulled(expected, pixels), rtol=1e-12, atol=1e-12)
 
 
@@ -87,13 +86,53 @@ def test_a_batch_comes_back_picture_by_picture(chain: Chain, picture: Picture) -
         torch.testing.assert_close(gradient[None], expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_with_fewer_digits_it_errs_no_more_than_autograd(dtype: torch.dtype, chain: Chain, picture: Picture) -> None:
+    pixels = (100 * picture(32, 48) - 50).requires_grad_()
+    expected = pulled(chain(pixels, TAPS[-1]), pixels)
+    rough = replace(chain, weights={name: tensor.to(dtype) for name, tensor in chain.weights.items()})
+    signal = pixels.detach().to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    ours, autograds = (pulled(look(signal, TAPS[-1]), signal) for look in (rough, rough.walk))
+    assert ours.dtype == dtype
+    assert (ours.double() - expected).norm() < 1.1 * (autograds.double() - expected).norm() + 1e-6 * expected.norm()
+
+
+def test_a_way_back_that_was_broken_off_is_not_gone_on_with(
+    chain: Chain, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = picture(32, 32).requires_grad_()
+    seen = chain(pixels, ["relu1_1", "relu4_2"])
+    expected = pulled(chain(pixels, ["relu1_1", "relu4_2"]), pixels)
+    with monkeypatch.context() as patch:
+        patch.setattr("impasto.chain._unread", out_of_memory)
+        with pytest.raises(MemoryError):
+            pulled(seen, pixels)
+    assert torch.equal(pulled(seen, pixels), expected)
+
+
+def out_of_memory(*_: object) -> Tensor:
+    raise MemoryError
+
+
+def test_writing_into_a_layer_is_noticed(chain: Chain, picture: Picture) -> None:
+    pixels = picture(32, 32).requires_grad_()
+    seen = chain(pixels, ["relu1_1", "relu3_1"])
+    with torch.no_grad():
+        seen["relu1_1"].zero_()
+    with pytest.raises(RuntimeError, match="written into"):
+        pulled({"relu3_1": seen["relu3_1"]}, pixels)
+
+
 def test_weights_that_learn_get_gradients_of_any_order(chain: Chain, picture: Picture) -> None:
-    weights = {name: tensor.clone().requires_grad_() for name, tensor in chain.weights.items()}
-    pixels = picture(16, 16).requires_grad_()
-    seen = replace(chain, weights=weights)(pixels, ["relu2_1"])["relu2_1"]
-    (gradient,) = torch.autograd.grad(seen.square().sum(), pixels, create_graph=True)
-    (second,) = torch.autograd.grad(gradient.square().sum(), weights["conv1_1.weight"])
-    assert float(second.norm()) > 0
+    name = "conv1_2.bias"
+    pixels = (100 * picture(16, 16) - 50).requires_grad_()
+
+    def steepness(bias: Tensor) -> Tensor:
+        seen = replace(chain, weights={**chain.weights, name: bias})(pixels, ["relu2_1"])["relu2_1"]
+        (gradient,) = torch.autograd.grad(seen.square().sum(), pixels, create_graph=True)
+        return gradient.square().sum()
+
+    assert torch.autograd.gradcheck(steepness, chain.weights[name].clone().requires_grad_())
 
 
 def test_a_look_that_is_not_followed_back_leaves_nothing_behind(chain: Chain, picture: Picture) -> None:

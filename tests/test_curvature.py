@@ -52,6 +52,49 @@ def test_float32_is_precise_enough() -> None:
     assert (curvature.direction(gradient.float()) - expected).norm() < 1e-5 * expected.norm()
 
 
+def test_on_an_ill_conditioned_valley_it_stays_near_the_textbook() -> None:
+    """Steps that follow each other down a quadratic of condition 10,000 are nearly parallel."""
+    scales = torch.logspace(-4, 0, 5000, dtype=torch.float64)
+    curvature, known = Curvature(100), []
+    point = torch.ones(5000)
+    gradient = scales.float() * point
+    for _ in range(120):
+        step = curvature.direction(gradient) if curvature else -0.1 * gradient
+        point, before = point + step, gradient
+        gradient = scales.float() * point
+        if curvature.remember(step, gradient - before, 1e-8):
+            known.append((step.double(), (gradient - before).double()))
+    expected = textbook(known[-100:], gradient.double())
+    assert (curvature.direction(gradient) - expected).norm() < 1e-3 * expected.norm()
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 3), (3, 5)])
+def test_a_state_goes_into_another_memory(before: int, after: int) -> None:
+    gradient = torch.linspace(-1, 1, 50, dtype=torch.float64)
+    whole, other, known = Curvature(before), Curvature(after), pairs(7)
+    for s, y in known:
+        whole.remember(s, y, 1e-8)
+    other.remember(*known[0], 1e-8)
+    other.load_state_dict(whole.state_dict())
+    count = min(before, after)
+    torch.testing.assert_close(other.direction(gradient), textbook(known[-count:], gradient), rtol=1e-9, atol=1e-9)
+    other.load_state_dict(Curvature(2).state_dict())
+    assert len(other) == 0
+
+
+def test_the_curvature_that_was_tested_is_the_one_that_counts() -> None:
+    """Whatever another order of summation makes of a nearly flat pair."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        s, y = torch.randn(2, 20_000, generator=generator)
+        y = y - s * (s @ y) / (s @ s) + 3e-8 * s * y.norm() / s.norm()
+        curvature = Curvature(3)
+        if curvature.remember(s, y, 1e-8):
+            direction = curvature.direction(y + s)
+            assert bool(direction.isfinite().all())
+            assert float(direction.double() @ (y + s).double()) < 0
+
+
 def test_a_pair_without_curvature_is_not_kept_and_takes_nobodys_place() -> None:
     curvature = Curvature(2)
     (s, y), (other, its), (gradient, _) = pairs(3)

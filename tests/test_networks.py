@@ -115,6 +115,7 @@ GUARDED = replace(VGG19, trust={"relu4_1": 0.5, "relu5_1": 0.0}, guard=("relu3_1
         ({"relu1_1": 1, "relu4_1": 1}, {"relu1_1": 4 / 3, "relu4_1": 2 / 3}),
         ({"relu1_1": 1, "relu4_1": 2, "relu5_1": 3}, {"relu1_1": 3, "relu4_1": 3, "relu5_1": 0}),
         ({"relu4_1": 0.2}, {"relu4_1": 0.2}),
+        ({"relu5_1": 0.2}, {"relu5_1": 0.2}),
     ],
 )
 def test_layers_of_style_count_as_far_as_they_are_trusted(given: dict[str, float], expected: dict[str, float]) -> None:

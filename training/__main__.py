@@ -13,15 +13,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
-from torch import Generator
 
 from impasto.device import has_native_bf16
 from impasto.features import Extractor
 from impasto.networks import COMPACT, VGG19, Network
 from impasto.weights import load_weights
-from training.fit import pruned
+from training.fit import first_student
 from training.held_out import HeldOut
-from training.pictures import Corpus, disturbed
+from training.pictures import Corpus
 from training.student import Student
 from training.train import CHECKPOINT, Plan, Trainer
 
@@ -30,16 +29,6 @@ def network_of(widths: list[int]) -> Network:
     """The network that the package ships, with other widths."""
     counts = (len(block) for block in COMPACT.blocks)
     return replace(COMPACT, blocks=tuple((width,) * count for width, count in zip(widths, counts, strict=True)))
-
-
-def first_student(start: str, network: Network, teacher: Extractor, corpus: Corpus, seed: int) -> Student:
-    generator = Generator().manual_seed(seed)
-    if start == "random":
-        return Student.random(network, generator)
-    crops = [corpus.crops(8, 128, generator) for _ in range(16)]
-    return pruned(
-        network, teacher, [disturbed(crop, generator) if index % 2 else crop for index, crop in enumerate(crops)]
-    )
 
 
 def main() -> None:

@@ -10,19 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from impasto.features import Extractor
 from impasto.networks import Network
+from training.pictures import Corpus, disturbed
 from training.student import TAPS, Student
 
-__all__ = ["chosen_channels", "fitted_map", "inner_products", "pruned"]
+__all__ = ["chosen_channels", "first_student", "fitted_map", "inner_products", "pruned"]
 
 RIDGE = 3e-3
 """Of the mean energy of a channel, added to each, so that a fit does not rest on channels that hardly differ."""
 
 CHOICE = 1e-2
 """The same where channels are chosen."""
+
+
+def first_student(start: str, network: Network, teacher: Extractor, corpus: Corpus, seed: int) -> Student:
+    """The student that a run begins with: VGG-19 ``pruned``, or ``random`` numbers."""
+    generator = Generator().manual_seed(seed)
+    if start == "random":
+        return Student.random(network, generator)
+    crops = [corpus.crops(8, 128, generator) for _ in range(16)]
+    return pruned(
+        network, teacher, [disturbed(crop, generator) if index % 2 else crop for index, crop in enumerate(crops)]
+    )
 
 
 def pruned(network: Network, teacher: Extractor, pictures: Sequence[Tensor]) -> Student:

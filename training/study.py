@@ -3,7 +3,7 @@
 python -m training.study PICTURES SHAPE ... [--steps 300] [--start pruned]
 
 SHAPE gives the channels of each convolution, block by block, as 16x2/32x2/80x4/160x4/256. With +residual at its end,
-the second and third convolution of each block of four make a residual block (He et al. 2016). Prints a line of JSON for
+the second and third convolution of blocks 3 and 4 make a residual block (He et al. 2016). Prints a line of JSON for
 each: the errors on lessons that were not taught, summed over layers and by layer, and the seconds of a step.
 """
 
@@ -23,7 +23,7 @@ from impasto.device import has_native_bf16
 from impasto.features import Extractor
 from impasto.networks import COMPACT, VGG19, Network
 from impasto.weights import load_weights
-from training.__main__ import first_student
+from training.fit import first_student
 from training.lessons import Lesson, ordinary_lessons
 from training.losses import feature_errors, moment_errors, total
 from training.pictures import Corpus
@@ -40,6 +40,8 @@ class _ResidualChain(Chain):
     inputs: dict[str, Tensor] = field(default_factory=dict)
 
     def _convolved(self, signal: Tensor, name: str, back: WayBack | None) -> Tensor:
+        if back is not None:
+            raise NotImplementedError("weights that do not learn")
         self.inputs[name] = signal
         result = super()._convolved(signal, name, back)
         shortcut = self.inputs.get(f"{name[:-1]}2") if name in ("conv3_3", "conv4_3") else None
@@ -53,7 +55,7 @@ class _ResidualStudent(Student):
         return extractor
 
 
-def network_of(shape: str) -> Network:
+def network_of_shape(shape: str) -> Network:
     """Read 16x2/32x2/80x4/160x4/256 or 16,16/32,32/...; raise ValueError for what is neither."""
     blocks = []
     for block in shape.split("/"):
@@ -84,7 +86,8 @@ def taught(student: Student, lessons: list[Lesson], plan: Plan, steps: int, dtyp
             for group in optimizer.param_groups:
                 group["lr"] = plan.learning_rate * group["factor"] * min(1.0, (step + 1) / 30, 1 - step / steps)
             optimizer.step()
-    return (time.perf_counter() - began) / steps
+        float(errors.detach())  # waits for the device
+    return (time.perf_counter() - began) / max(steps, 1)
 
 
 @torch.no_grad()
@@ -110,12 +113,15 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if has_native_bf16(device) else torch.float32
+    try:
+        networks = {shape: network_of_shape(shape.removesuffix(RESIDUAL)) for shape in arguments.shapes}
+    except ValueError as error:
+        parser.error(f"a shape is like 16x2/32x2/80x4/160x4/256: {error}")
     teacher = Extractor(VGG19, load_weights(VGG19), device=device, dtype=dtype)
     corpus, held_out = Corpus.read(arguments.pictures)
     lessons = list(ordinary_lessons(teacher, corpus, arguments.lessons, Generator().manual_seed(5)))
     others = list(ordinary_lessons(teacher, held_out, 12, Generator().manual_seed(6)))
-    for shape in arguments.shapes:
-        network = network_of(shape.removesuffix(RESIDUAL))
+    for shape, network in networks.items():
         student = first_student(arguments.start, network, teacher, corpus, 0)
         if shape.endswith(RESIDUAL):
             student = _ResidualStudent(network, student.kernels, student.biases, student.slopes, student.units)

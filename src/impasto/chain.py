@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from impasto.networks import Network
 
-__all__ = ["Chain", "Padding", "Pooling"]
+__all__ = ["Chain", "Padding", "Pooling", "WayBack"]
 
 Padding = Literal["replicate", "reflect", "zeros"]
 Pooling = Literal["max", "average"]
@@ -98,8 +98,14 @@ def _rectified(signal: Tensor, back: WayBack | None) -> Tensor:
     if back is None:
         return F.relu(signal)
     signal = signal.relu_()
-    back.append(partial(torch.ops.aten.threshold_backward, self=signal, threshold=0))
+    back.append(partial(_before_rectification, output=signal, version=signal._version))
     return signal
+
+
+def _before_rectification(gradient: Tensor, *, output: Tensor, version: int) -> Tensor:
+    if output._version != version:
+        raise RuntimeError("A layer was written into before the gradient in the pixels was taken; copy it first.")
+    return torch.ops.aten.threshold_backward(gradient, output, 0)  # type: ignore[no-any-return]
 
 
 def _before_convolution(gradient: Tensor, *, shape: torch.Size, weight: Tensor, padding: Padding) -> Tensor:
@@ -139,7 +145,7 @@ def _before_average(gradient: Tensor, *, shape: torch.Size) -> Tensor:
 
 
 def _unread(shape: Sequence[int], like: Tensor) -> Tensor:
-    """A tensor of whose values nothing is needed: the system does not even provide the memory."""
+    """A tensor of whose values nothing is needed; on a CPU, memory that is never touched costs nothing."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
@@ -158,8 +164,9 @@ class _There(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
-        given, back = dict(zip(ctx.names, gradients, strict=True)), ctx.back
-        if not back:  # gone by an earlier look at the same graph
+        given = dict(zip(ctx.names, gradients, strict=True))
+        back, ctx.back = ctx.back, []
+        if not back:  # it was gone, at least in part, before
             ctx.chain.walk(ctx.saved_tensors[0], ctx.names, back)
         gradient: Tensor | None = None
         while back:

@@ -161,9 +161,11 @@ class Network:
         return float(sum(conv.outputs / 4**block for block, conv in self))
 
     def trusted(self, style_layers: Mapping[str, float]) -> dict[str, float]:
-        """Weights of style by layer, shared out anew by ``trust``; their sum stays."""
+        """Weights of style by layer, shared out anew by ``trust``; their sum stays. As they are, if none is trusted."""
         trusted = {layer: weight * self.trust.get(layer, 1.0) for layer, weight in style_layers.items()}
-        scale = sum(style_layers.values()) / max(sum(trusted.values()), 1e-12)
+        if not any(trusted.values()):
+            return dict(style_layers)
+        scale = sum(style_layers.values()) / sum(trusted.values())
         return {layer: weight * scale for layer, weight in trusted.items()}
 
     def guarded(self, content_layers: Mapping[str, float]) -> dict[str, float]:
@@ -240,7 +242,8 @@ COMPACT = Network(
     guard=("relu3_1", 0.25),
 )
 """A tenth of VGG-19's arithmetic, in the package. Its features are compared in VGG-19's own space, so that all weights
-of losses, and the dial between them, mean what they mean there."""
+of losses, and the dial between them, mean what they mean there. Of relu5_1 it guesses more than it sees, and what it
+does not see of relu4_2 it would change freely; ``trust`` and ``guard`` gave the best pictures (training/README.md)."""
 
 NETWORKS: dict[str, Network] = {network.name: network for network in (VGG19, VGG19_TORCHVISION, COMPACT)}
 """Every network by name, the preferred one first."""

@@ -11,15 +11,15 @@ from impasto.networks import COMPACT, Network
 from training.lessons import ordinary_lessons
 from training.pictures import Corpus
 from training.student import TAPS, Student
-from training.study import _ResidualStudent, examined, network_of, taught
+from training.study import _ResidualStudent, examined, network_of_shape, taught
 from training.train import Plan
 
 
 def test_a_shape_gives_the_channels_of_each_convolution() -> None:
-    assert network_of("16x2/32x2/80x4/160x4/256").blocks == COMPACT.blocks
-    assert network_of("16,24/32").blocks == ((16, 24), (32,))
+    assert network_of_shape("16x2/32x2/80x4/160x4/256").blocks == COMPACT.blocks
+    assert network_of_shape("16,24/32").blocks == ((16, 24), (32,))
     with pytest.raises(ValueError, match="invalid literal"):
-        network_of("16x2/wide")
+        network_of_shape("16x2/wide")
 
 
 @pytest.mark.parametrize("kind", [Student, _ResidualStudent])
