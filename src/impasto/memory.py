@@ -13,8 +13,11 @@ from impasto.spec import StyleSpec
 
 __all__ = ["check_memory", "memory_bytes", "peak_bytes"]
 
-ACTIVATION_VALUES = 1300
+ACTIVATION_VALUES = 680
 """What one evaluation of VGG-19 keeps for its gradient at the full size: values of its dtype per pixel, as measured."""
+
+PIXEL_BYTES = 120
+"""What any evaluation keeps of the picture itself, at the full size and smaller ones: bytes per pixel, as measured."""
 
 BASE_BYTES = 600e6
 """PyTorch, the weights, and the pictures."""
@@ -46,7 +49,7 @@ def _system_memory() -> tuple[int | None, int | None]:
 def peak_bytes(size: tuple[int, int], spec: StyleSpec, machine: Machine, networks: Iterable[Network]) -> float:
     """Predict the memory of a run at its full size of (height, width) pixels, in bytes, roughly."""
     share = max(network.values_per_pixel for network in networks) / VGG19.values_per_pixel
-    activations = ACTIVATION_VALUES * share * machine.dtype.itemsize
+    activations = ACTIVATION_VALUES * share * machine.dtype.itemsize + PIXEL_BYTES
     vectors = 2 * spec.history + 5 if spec.optimizer == "lbfgs" else 6
     return BASE_BYTES + size[0] * size[1] * (activations + vectors * 3 * 4)
 
