@@ -239,7 +239,7 @@ COMPACT = Network(
     layout="ours",
     teacher=VGG19,
     trust={"relu5_1": 0.3},
-    guard=("relu3_1", 0.25),
+    guard=("relu3_4", 0.25),
 )
 """A tenth of VGG-19's arithmetic, in the package. Its features are compared in VGG-19's own space, so that all weights
 of losses, and the dial between them, mean what they mean there. Of relu5_1 it guesses more than it sees, and what it
