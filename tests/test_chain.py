@@ -104,7 +104,7 @@ def test_a_way_back_that_was_broken_off_is_not_gone_on_with(
     seen = chain(pixels, ["relu1_1", "relu4_2"])
     expected = pulled(chain(pixels, ["relu1_1", "relu4_2"]), pixels)
     with monkeypatch.context() as patch:
-        patch.setattr("impasto.chain._unread", out_of_memory)
+        patch.setattr("impasto.chain._blank", out_of_memory)
         with pytest.raises(MemoryError):
             pulled(seen, pixels)
     assert torch.equal(pulled(seen, pixels), expected)

@@ -89,9 +89,7 @@ class Chain:
             return F.avg_pool2d(signal, 2)
         if back is None:
             return F.max_pool2d(signal, 2)
-        pooled, places = F.max_pool2d_with_indices(signal, [2, 2])
-        back.append(partial(_before_maximum, shape=signal.shape, places=places))
-        return pooled
+        return _maxima(signal, back)
 
 
 def _rectified(signal: Tensor, back: WayBack | None) -> Tensor:
@@ -123,29 +121,52 @@ def _before_convolution(gradient: Tensor, *, shape: torch.Size, weight: Tensor, 
 
 def _transposed(gradient: Tensor, shape: Sequence[int], weight: Tensor, padding: int) -> Tensor:
     """The gradient in the input of a convolution. torch.nn.grad.conv2d_input is that, and copies a made-up input."""
-    before, pad, one = _unread(shape, gradient), [padding, padding], [1, 1]
+    before, pad, one = _blank(shape, gradient), [padding, padding], [1, 1]
     result: Tensor = torch.ops.aten.convolution_backward(
         gradient, before, weight, None, one, pad, one, False, [0, 0], 1, [True, False, False]
     )[0]
     return result
 
 
-def _before_maximum(gradient: Tensor, *, shape: torch.Size, places: Tensor) -> Tensor:
-    before = _unread(shape, gradient)
-    return torch.ops.aten.max_pool2d_with_indices_backward(  # type: ignore[no-any-return]
-        gradient, before, [2, 2], [2, 2], [0, 0], [1, 1], False, places
-    )
+def _maxima(signal: Tensor, back: WayBack) -> Tensor:
+    """The maxima of 2 x 2 values, first of those above each other, then of those side by side.
+
+    Of equal ones it is the upper and the left one that counts. Where the maximum was is kept as 1 and 0 in the type of
+    the signal: to multiply by these is three times faster on a CPU than to follow indices of 8 bytes each.
+    """
+    height, width = (side - side % 2 for side in signal.shape[-2:])
+    upper, lower = signal[:, :, 0:height:2, :width], signal[:, :, 1:height:2, :width]
+    rows = torch.maximum(upper, lower)
+    left, right = rows[..., 0::2], rows[..., 1::2]
+    pooled = torch.maximum(left, right)
+    is_upper = torch.eq(upper, rows, out=torch.empty_like(rows))
+    is_left = torch.eq(left, pooled, out=torch.empty_like(pooled))
+    back.append(partial(_before_maxima, shape=signal.shape, is_upper=is_upper, is_left=is_left))
+    return pooled
+
+
+def _before_maxima(gradient: Tensor, *, shape: torch.Size, is_upper: Tensor, is_left: Tensor) -> Tensor:
+    rows = torch.empty_like(is_upper)
+    torch.mul(gradient, is_left, out=rows[..., 0::2])
+    torch.sub(gradient, rows[..., 0::2], out=rows[..., 1::2])
+    height, width = (side - side % 2 for side in shape[-2:])
+    before = _blank(shape, gradient)
+    before[:, :, height:], before[..., width:] = 0, 0
+    whole = before[:, :, :height, :width]
+    torch.mul(rows, is_upper, out=whole[:, :, 0::2])
+    torch.sub(rows, whole[:, :, 0::2], out=whole[:, :, 1::2])
+    return before
 
 
 def _before_average(gradient: Tensor, *, shape: torch.Size) -> Tensor:
-    before = _unread(shape, gradient)
+    before = _blank(shape, gradient)
     return torch.ops.aten.avg_pool2d_backward(  # type: ignore[no-any-return]
         gradient, before, [2, 2], [2, 2], [0, 0], False, True, None
     )
 
 
-def _unread(shape: Sequence[int], like: Tensor) -> Tensor:
-    """A tensor of whose values nothing is needed; on a CPU, memory that is never touched costs nothing."""
+def _blank(shape: Sequence[int], like: Tensor) -> Tensor:
+    """A tensor whose values are yet to be written, or not needed: on a CPU, memory that is never touched is free."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 

@@ -50,8 +50,9 @@ class Extractor:
             layer: TeachersSpace.of_map(affine, device=self.device, dtype=wide) for layer, affine in maps.items()
         }
         # The statistics of the training pictures stay in the picture's own precision.
-        self._mean = torch.tensor(network.mean, dtype=wide, device=self.device).view(1, 3, 1, 1)
-        self._deviation = torch.tensor(network.deviation, dtype=wide, device=self.device).view(1, 3, 1, 1)
+        mean, deviation = (torch.tensor(each, dtype=torch.float64) for each in (network.mean, network.deviation))
+        self._scale = (network.scale / deviation).to(wide).to(self.device).view(1, 3, 1, 1)
+        self._shift = (-mean / deviation).to(wide).to(self.device).view(1, 3, 1, 1)
 
     def _place(self, tensor: Tensor) -> Tensor:
         tensor = tensor.to(self.device, self.dtype)
@@ -76,5 +77,5 @@ class Extractor:
         """sRGB in [0, 1] -> what the network was trained on: its channel order, its range, its zero."""
         if self.network.channel_order == "BGR":
             image = image.flip(1)
-        scaled = (image * self.network.scale - self._mean) / self._deviation
-        return scaled.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        scaled = torch.addcmul(self._shift, image, self._scale)
+        return scaled.to(self.dtype, memory_format=torch.channels_last)

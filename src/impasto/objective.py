@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from impasto.errors import OptionError
 from impasto.features import Extractor
@@ -59,8 +60,9 @@ class Objective:
         weighted: dict[str, Tensor] = {}
         with torch.enable_grad():
             pixels = pixels.detach().requires_grad_()
+            picture, reached = pixels, 0
             for octave, terms in self._by_octave():
-                picture = reduced(pixels, octave)
+                picture, reached = reduced(picture, octave - reached), octave
                 seen = self.extractor(picture, {layer for term in terms for layer in term.loss.layers})
                 seen[PIXELS] = picture
                 for term in terms:
@@ -76,7 +78,30 @@ class Objective:
 
 def reduced(image: Tensor, octave: int) -> Tensor:
     """Halve the sides of B x 3 x H x W ``octave`` times by means of 2 x 2 pixels, which add over tiles."""
-    return F.avg_pool2d(image, 2**octave) if octave else image
+    for _ in range(octave):
+        image = _Halved.apply(image)  # type: ignore[no-untyped-call]
+    return image
+
+
+class _Halved(torch.autograd.Function):
+    """Means of 2 x 2 pixels, as F.avg_pool2d, which takes ten times longer on a CPU; of odd sides, the last is left."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> Tensor:
+        ctx.shape = image.shape
+        height, width = (side - side % 2 for side in image.shape[-2:])
+        rows = image[..., 0:height:2, :width] + image[..., 1:height:2, :width]
+        return (rows[..., 0::2] + rows[..., 1::2]).mul_(0.25)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        height, width = (side - side % 2 for side in ctx.shape[-2:])
+        quarter = gradient * 0.25
+        result = gradient.new_zeros(ctx.shape) if ctx.shape[-2:] != (height, width) else gradient.new_empty(ctx.shape)
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            result[..., row:height:2, column:width:2] = quarter
+        return result
 
 
 def style_transfer_objective(

@@ -165,7 +165,7 @@ class StyleSpec(_Options):
         description="Evaluations of the coarse network at the full size, as a multiple of --num-iterations.",
     )
     final_iterations: Factor = Field(
-        0.65,
+        0.6,
         gt=0,
         description="Evaluations of --network after those of the coarse one, as a multiple of --num-iterations.",
     )
