@@ -37,27 +37,29 @@ def test_gram_matrices_are_as_far_apart_as_in_the_teachers_space(teachers: int) 
     affine, one, other = random(teachers, 6), random(1, 5, 4, 7, seed=1), random(1, 5, 9, 3, seed=2)
     space = space_of(affine)
     theirs = [moments(mapped(affine, features)).gram for features in (one, other)]
-    ours = [space.gram(moments(features)) for features in (one, other)]
-    torch.testing.assert_close((ours[0] - ours[1]).square().sum(), (theirs[0] - theirs[1]).square().sum())
-    torch.testing.assert_close(ours[0].square().sum(), theirs[0].square().sum())
-    assert ours[0].shape[0] == min(teachers, 6)
+    ours = [space.statistics(moments(features)) for features in (one, other)]
+    torch.testing.assert_close(space.energy(ours[0] - ours[1]), (theirs[0] - theirs[1]).square().sum())
+    torch.testing.assert_close(space.energy(ours[0]), theirs[0].square().sum())
 
 
 def test_a_map_that_changes_nothing_is_the_own_space() -> None:
     affine = torch.cat([torch.eye(5), torch.zeros(5, 1)], dim=1).double()
     space, features = space_of(affine), random(1, 5, 4, 4)
-    torch.testing.assert_close(space.gram(moments(features)).square().sum(), moments(features).gram.square().sum())
+    expected = moments(features).gram.square().sum()
+    for each in (space, OWN):
+        torch.testing.assert_close(each.energy(each.statistics(moments(features))), expected)
     assert OWN.features(features) is features
-    torch.testing.assert_close(OWN.gram(moments(features)), moments(features).gram)
+    torch.testing.assert_close(OWN.statistics(moments(features)), moments(features).gram)
 
 
 def test_bfloat16_features_stay_bfloat16() -> None:
     space = space_of(random(9, 6).float())
     assert space.features(random(1, 5, 4, 4).bfloat16()).dtype == torch.bfloat16
-    assert space.gram(moments(random(1, 5, 4, 4).bfloat16())).dtype == torch.float32
+    assert space.energy(space.statistics(moments(random(1, 5, 4, 4).bfloat16()))).dtype == torch.float32
 
 
 def test_the_factor_is_found_on_the_cpu_wherever_it_goes() -> None:
     """Apple's GPUs have no QR."""
     space = TeachersSpace.of_map(random(9, 6), device=torch.device("meta"), dtype=torch.float32)
-    assert (space.factor.device.type, space.factor.dtype) == ("meta", torch.float32)
+    for matrix in (space.factor, space.metric):
+        assert (matrix.device.type, matrix.dtype) == ("meta", torch.float32)

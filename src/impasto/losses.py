@@ -97,7 +97,7 @@ class StyleLoss:
     divides the squares by 4 C² N². ``scale`` = Σ G*² makes the loss relative: no layer's width or range matters.
     neural-style-pt divides G by C as well and takes the mean over C² entries: ``scale`` = C⁴.
     ``visible``, 1 x 1 x H x W in [0, 1], says how much each position of the picture counts, and ``space`` in which
-    features are compared: ``target`` is a Gram matrix of that space.
+    features are compared: ``target`` are statistics of that space.
     """
 
     layer: str
@@ -109,8 +109,8 @@ class StyleLoss:
     @classmethod
     def relative(cls, layer: str, painting: Moments, visible: Tensor | None = None, space: Space = OWN) -> StyleLoss:
         """The squared relative error of the Gram matrix; ``painting`` are the moments of the painting."""
-        target = space.gram(painting)
-        return cls(layer, target, max(float(target.square().sum()), 1e-12), visible, space)
+        target = space.statistics(painting)
+        return cls(layer, target, max(float(space.energy(target)), 1e-12), visible, space)
 
     @classmethod
     def mean_squared(
@@ -118,7 +118,7 @@ class StyleLoss:
     ) -> StyleLoss:
         """The mean squared error of the Gram matrix divided by channels x positions."""
         channels = space.channels(painting.second.shape[0])
-        return cls(layer, space.gram(painting), float(channels) ** 4, visible, space)
+        return cls(layer, space.statistics(painting), float(channels) ** 4, visible, space)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ class StyleLoss:
         return moments(seen[self.layer], self.visible)
 
     def value(self, summary: Moments) -> Tensor:
-        return (self.space.gram(summary) - self.target).square().sum() / self.scale
+        return self.space.energy(self.space.statistics(summary) - self.target) / self.scale
 
 
 @dataclass(frozen=True)
