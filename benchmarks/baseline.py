@@ -8,8 +8,8 @@ of impasto computes here but the table of VGG-19's layers.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,23 +22,29 @@ CONTENT_WEIGHT, STYLE_WEIGHT, TV_WEIGHT = 5.0, 100.0, 1e-3
 HISTORY = 100
 
 
-@dataclass
+@dataclass(frozen=True)
+class BaselineStep:
+    """One evaluation: the loss of ``pixels``, preprocessed, and the seconds that it and the step after it took."""
+
+    pixels: Tensor
+    loss: float
+    seconds: float
+
+    @property
+    def picture(self) -> Tensor:
+        """What would be saved, 1 x 3 x H x W, sRGB in [0, 1]."""
+        return picture_of(self.pixels)
+
+
 class Baseline:
     """One pair, ready to be optimized: ``content`` and ``style`` are 1 x 3 x H x W, sRGB in [0, 1]."""
 
-    weights: Mapping[str, Tensor]
-    content: Tensor
-    style: Tensor
-    history: int = HISTORY
-    layers: dict[str, nn.Sequential] = field(init=False)
-    losses: list[float] = field(init=False, default_factory=list)
-    seconds: list[float] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.layers = _vgg19(self.weights, self.content.device)
+    def __init__(self, weights: Mapping[str, Tensor], content: Tensor, style: Tensor, history: int = HISTORY) -> None:
+        self.content, self.history = content, history
+        self.layers = _vgg19(weights, content.device)
         with torch.no_grad():
-            self.content_target = self.features(preprocessed(self.content))[CONTENT_LAYER]
-            seen = self.features(preprocessed(self.style))
+            self.content_target = self.features(preprocessed(content))[CONTENT_LAYER]
+            seen = self.features(preprocessed(style))
             self.style_targets = {layer: gram(seen[layer]) for layer in STYLE_LAYERS}
 
     def features(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -58,36 +64,24 @@ class Baseline:
         down = (pixels[:, :, 1:, :] - pixels[:, :, :-1, :]).abs().sum()
         return loss + TV_WEIGHT * (across + down)
 
-    def run(self, evaluations: int, watch: Callable[[int, Tensor], None] = lambda number, pixels: None) -> Tensor:
-        """Optimize for so many evaluations; return the picture, sRGB in [0, 1]. ``watch`` sees it after each.
-
-        ``losses`` and ``seconds``, from the start on and without those of ``watch``, grow by one with each evaluation.
-        """
+    def steps(self) -> Iterator[BaselineStep]:
+        """Optimize from the content, without end. One step of torch's solver is one evaluation here."""
         pixels = preprocessed(self.content).requires_grad_()
         solver = torch.optim.LBFGS(
-            [pixels],
-            max_iter=evaluations,
-            max_eval=evaluations,
-            history_size=self.history,
-            tolerance_grad=-1,
-            tolerance_change=-1,
+            [pixels], max_iter=1, history_size=self.history, tolerance_grad=-1, tolerance_change=-1
         )
-        start, watched = time.perf_counter(), 0.0
 
         def closure() -> Tensor:
-            nonlocal watched
             solver.zero_grad()
             loss = self.loss(pixels)
             loss.backward()  # type: ignore[no-untyped-call]
-            self.losses.append(float(loss.detach()))
-            now = time.perf_counter()
-            self.seconds.append(now - start - watched)
-            watch(len(self.losses), picture_of(pixels))
-            watched += time.perf_counter() - now
             return loss
 
-        solver.step(closure)  # type: ignore[no-untyped-call]
-        return picture_of(pixels)
+        while True:
+            evaluated = pixels.detach().clone()
+            start = time.perf_counter()
+            loss = float(solver.step(closure).detach())  # type: ignore[no-untyped-call]
+            yield BaselineStep(evaluated, loss, time.perf_counter() - start)
 
 
 def preprocessed(image: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 import pytest
 import torch
@@ -45,15 +46,28 @@ def test_its_objective_is_that_of_the_preset_classic(random_weights: dict[str, T
     assert (ours.gradient - expected).norm() < 1e-3 * expected.norm()
 
 
-def test_it_gets_better_and_counts_its_evaluations(random_weights: dict[str, Tensor], picture: Picture) -> None:
+def test_its_steps_are_those_of_a_single_call_of_torch(random_weights: dict[str, Tensor], picture: Picture) -> None:
     baseline = Baseline(random_weights, picture(32, 32, seed=1).float(), picture(32, 32, seed=2).float())
-    watched: list[int] = []
-    result = baseline.run(6, lambda number, _: watched.append(number))
-    assert watched == [1, 2, 3, 4, 5, 6]
-    assert len(baseline.losses) == len(baseline.seconds) == 6
-    assert min(baseline.losses) < baseline.losses[0]
-    assert baseline.seconds == sorted(baseline.seconds)
-    assert bool(((result >= 0) & (result <= 1)).all())
+    steps = list(islice(baseline.steps(), 8))
+    pixels = preprocessed(baseline.content).requires_grad_()
+    losses: list[float] = []
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        loss = baseline.loss(pixels)
+        loss.backward()
+        losses.append(float(loss.detach()))
+        return loss
+
+    solver = torch.optim.LBFGS(
+        [pixels], max_iter=8, max_eval=8, history_size=100, tolerance_grad=-1, tolerance_change=-1
+    )
+    solver.step(closure)
+    assert [step.loss for step in steps] == pytest.approx(losses, rel=1e-4)
+    assert steps[-1].loss < steps[0].loss
+    assert float(baseline.loss(steps[-1].pixels).detach()) == pytest.approx(steps[-1].loss, rel=1e-5)
+    assert all(step.seconds > 0 for step in steps)
+    assert bool(((steps[-1].picture >= 0) & (steps[-1].picture <= 1)).all())
 
 
 def test_pixels_are_preprocessed_and_brought_back(picture: Picture) -> None:
