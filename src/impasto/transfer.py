@@ -81,7 +81,7 @@ class Transfer:
             log.debug("%d x %d, %d evaluations of %s", level.size[1], level.size[0], level.iterations, level.network)
             evaluate = bounded(self.objective(level))
             start = self.starting_point(level, previous)
-            for step in optimize(start, evaluate, self._solver(level.iterations), level.iterations):
+            for step in optimize(start, evaluate, self.solver(level.iterations), level.iterations):
                 yield replace(step, finish=finish, level=place, network=level.network)
                 previous = step.pixels.clamp(0, 1)  # of the last step, which is the best one
 
@@ -104,7 +104,7 @@ class Transfer:
         """Run through ``steps``, all of them or those until someone stopped, and keep the best picture."""
         return Result.collect(steps, self.spec, self.size, photo=self.photo, record=self.record)
 
-    def _solver(self, iterations: int) -> Solver:
+    def solver(self, iterations: int) -> Solver:
         if self.spec.optimizer == "adam":
             return Adam(learning_rate=self.spec.learning_rate)
         return LBFGS(history=min(self.spec.history, iterations))
