@@ -7,7 +7,6 @@ of impasto computes here but the table of VGG-19's layers.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -24,11 +23,10 @@ HISTORY = 100
 
 @dataclass(frozen=True)
 class BaselineStep:
-    """One evaluation: the loss of ``pixels``, preprocessed, and the seconds that it and the step after it took."""
+    """One evaluation: the loss of ``pixels``, which are preprocessed."""
 
     pixels: Tensor
     loss: float
-    seconds: float
 
     @property
     def picture(self) -> Tensor:
@@ -79,9 +77,8 @@ class Baseline:
 
         while True:
             evaluated = pixels.detach().clone()
-            start = time.perf_counter()
             loss = float(solver.step(closure).detach())  # type: ignore[no-untyped-call]
-            yield BaselineStep(evaluated, loss, time.perf_counter() - start)
+            yield BaselineStep(evaluated, loss)
 
 
 def preprocessed(image: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ python -m benchmarks.speed FOLDER RESULTS.jsonl CONTENT:STYLE ... [--sizes 512 1
 
 FOLDER has content/CONTENT.jpg and style/STYLE.jpg. All take steps of the objective of preset ``classic`` with a history
 of 100, in turns, so that what else the machine does meets all of them; then each is run alone in a process of its own
-for the peak of its memory. Prints a table, and appends a line with machine, commit, medians and spreads to RESULTS.
+for the peak of its memory in --rounds steps, while the history is not yet full. Prints a table, and appends a line with
+machine, commit, medians and spreads to RESULTS.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -24,7 +24,9 @@ from typing import Any
 import torch
 
 from benchmarks.baseline import HISTORY, Baseline
-from impasto.device import processor_name
+from benchmarks.machine import commit, device_name
+from benchmarks.networks.runs import Pictures
+from impasto.device import resolve_machine
 from impasto.image.read import read_image
 from impasto.image.resize import resize
 from impasto.networks import VGG19
@@ -35,40 +37,35 @@ from impasto.presets import resolve_spec
 from impasto.spec import RunOptions, scaled_to_long_side
 from impasto.weights import load_weights
 
+Files = tuple[Path, Path]
 Steps = Iterator[object]
 DEEPEST = "relu5_1"
 WAYS = ("baseline", "fp32", "bf16")
 
 
-@dataclass(frozen=True)
-class Pair:
-    """The files of a photo and a painting."""
-
-    photo: Path
-    painting: Path
-
-    @classmethod
-    def parse(cls, folder: Path, text: str) -> Pair:
-        content, _, style = text.partition(":")
-        return cls(folder / "content" / f"{content}.jpg", folder / "style" / f"{style}.jpg")
+def files_of(folder: Path, pair: str) -> Files:
+    """The photo and the painting of CONTENT:STYLE."""
+    content, _, style = pair.partition(":")
+    return Pictures(folder).paths((content, style))
 
 
-def steps_of(way: str, pair: Pair, size: int) -> tuple[Steps, int]:
+def steps_of(way: str, files: Files, size: int) -> tuple[Steps, int]:
     """The steps of one way without end, each taken when it is asked for; and the pixels of the picture."""
     spec = resolve_spec("classic", {"size": size, "network": "vgg19", "history": HISTORY})
     if way == "baseline":
-        images = [read_image(file) for file in (pair.photo, pair.painting)]
+        device = resolve_machine(RunOptions()).device
+        images = [read_image(file).to(device) for file in files]
         content, style = (resize(image, scaled_to_long_side(tuple(image.shape[-2:]), size)) for image in images)
         return Baseline(load_weights(VGG19), content, style).steps(), content.shape[-1] * content.shape[-2]
-    transfer = prepare(pair.photo, pair.painting, spec, RunOptions(precision=way))
+    transfer = prepare(*files, spec, RunOptions(precision=way))
     level = transfer.levels[-1]
     evaluate, solver = bounded(transfer.objective(level)), transfer.solver(level.iterations)
-    return iter(optimize(transfer.starting_point(level), evaluate, solver, 10**6)), level.pixels
+    return optimize(transfer.starting_point(level), evaluate, solver, 10**6), level.pixels
 
 
-def timed_in_turns(pair: Pair, size: int, rounds: int, warm_up: int) -> tuple[dict[str, list[float]], int]:
+def timed_in_turns(files: Files, size: int, rounds: int, warm_up: int) -> tuple[dict[str, list[float]], int]:
     """The seconds of each step of each way after ``warm_up`` of them, and the pixels."""
-    running = {way: steps_of(way, pair, size) for way in WAYS}
+    running = {way: steps_of(way, files, size) for way in WAYS}
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(warm_up + rounds):
         for way, (steps, _) in running.items():
@@ -95,17 +92,17 @@ def matmul_rate(dtype: torch.dtype, size: int = 2048, rounds: int = 9) -> float:
     return 2 * size**3 / best / 1e9
 
 
-def peak_in_own_process(way: str, pair: Pair, size: int, evaluations: int) -> int:
+def peak_in_own_process(way: str, files: Files, size: int, evaluations: int) -> int:
     """Peak bytes of a process that takes so many steps, above those of one that has imported torch."""
     command = [sys.executable, "-m", "benchmarks.speed", "--peak", way, str(size), str(evaluations)]
-    done = subprocess.run([*command, str(pair.photo), str(pair.painting)], check=True, capture_output=True, text=True)
+    done = subprocess.run([*command, *map(str, files)], check=True, capture_output=True, text=True)
     return int(done.stdout)
 
 
 def peak(way: str, size: int, evaluations: int, photo: Path, painting: Path) -> int:
     """The same, in this process; Linux tells."""
     before = _status("VmRSS")
-    steps, _ = steps_of(way, Pair(photo, painting), size)
+    steps, _ = steps_of(way, (photo, painting), size)
     for _ in range(evaluations):
         next(steps)
     return _status("VmHWM") - before
@@ -123,15 +120,15 @@ def measured(folder: Path, pairs: Sequence[str], size: int, rounds: int, warm_up
     ratios: dict[str, list[float]] = {way: [] for way in WAYS}
     shares: dict[str, list[float]] = {way: [] for way in rates}
     for text in pairs:
-        found, pixels = timed_in_turns(Pair.parse(folder, text), size, rounds, warm_up)
+        found, pixels = timed_in_turns(files_of(folder, text), size, rounds, warm_up)
         flops = 2 * VGG19.megaflops_per_pixel(DEEPEST) * 1e6 * pixels
         for way, each in found.items():
             seconds[way] += each
             ratios[way].append(median(theirs / ours for theirs, ours in zip(found["baseline"], each, strict=True)))
             if way in shares:
                 shares[way].append(flops / median(each) / 1e9 / rates[way])
-    pair = Pair.parse(folder, pairs[0])
-    peaks = {way: peak_in_own_process(way, pair, size, rounds) for way in WAYS}
+    files = files_of(folder, pairs[0])
+    peaks = {way: peak_in_own_process(way, files, size, rounds) for way in WAYS}
     return {
         "size": size,
         "ways": {
@@ -141,7 +138,7 @@ def measured(folder: Path, pairs: Sequence[str], size: int, rounds: int, warm_up
                 "times faster": median(ratios[way]),
                 "share of the matmul rate": median(shares[way]) if way in shares else None,
                 "peak MB": peaks[way] / 1e6,
-                "of the baseline's memory": peaks[way] / peaks["baseline"],
+                "share of memory": peaks[way] / peaks["baseline"],
             }
             for way in WAYS
         },
@@ -151,11 +148,9 @@ def measured(folder: Path, pairs: Sequence[str], size: int, rounds: int, warm_up
 
 def machine() -> dict[str, Any]:
     """What it was measured on."""
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
     return {
-        "commit": git.stdout.strip(),
-        "device": device,
+        "commit": commit(),
+        "device": device_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "system": platform.system(),
@@ -174,7 +169,7 @@ def table(found: dict[str, Any]) -> str:
         lines.append(
             f"| {way} | {row['seconds']:.3f} | {lower:.3f} to {upper:.3f} | {row['times faster']:.2f}"
             f" | {'' if share is None else f'{share:.2f}'} | {row['peak MB']:.0f}"
-            f" | {row['of the baseline' + chr(39) + 's memory']:.2f} |"
+            f" | {row['share of memory']:.2f} |"
         )
     return "\n".join(lines)
 

@@ -83,16 +83,17 @@ def test_a_state_goes_into_another_memory(before: int, after: int) -> None:
 
 
 def test_the_curvature_that_was_tested_is_the_one_that_counts() -> None:
-    """Whatever another order of summation makes of a nearly flat pair."""
+    """Another order of summation could make a nearly flat pair one without curvature."""
     generator = torch.Generator().manual_seed(0)
-    for _ in range(40):
+    for _ in range(10):
         s, y = torch.randn(2, 20_000, generator=generator)
-        y = y - s * (s @ y) / (s @ s) + 3e-8 * s * y.norm() / s.norm()
         curvature = Curvature(3)
         if curvature.remember(s, y, 1e-8):
-            direction = curvature.direction(y + s)
-            assert bool(direction.isfinite().all())
-            assert float(direction.double() @ (y + s).double()) < 0
+            tested = float(torch.dot(s, y))
+            assert [row[column] for row, column in zip(curvature.state_dict()["products"], (1, 0), strict=True)] == [
+                tested,
+                tested,
+            ]
 
 
 def test_a_pair_without_curvature_is_not_kept_and_takes_nobodys_place() -> None:

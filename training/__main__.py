@@ -1,6 +1,6 @@
 """Distil the built-in network from VGG-19.
 
-python -m training PICTURES FOLDER [--widths 16 32 80 160 256] [--rounds 100] [--device cuda]
+python -m training PICTURES FOLDER [--shape 16x2/32x2/80x4/160x4/256] [--rounds 100] [--device cuda]
 
 PICTURES is a folder of JPEG and PNG pictures, any size from 96 pixels. Everything is kept in FOLDER after each round:
 the same command goes on where it was, with more --rounds if you like.
@@ -9,33 +9,27 @@ the same command goes on where it was, with more --rounds if you like.
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 
 from impasto.device import has_native_bf16
 from impasto.features import Extractor
-from impasto.networks import COMPACT, VGG19, Network
+from impasto.networks import COMPACT, VGG19
 from impasto.weights import load_weights
 from training.fit import first_student
 from training.held_out import HeldOut
 from training.pictures import Corpus
-from training.student import Student
+from training.student import Student, network_of_shape
 from training.train import CHECKPOINT, Plan, Trainer
-
-
-def network_of(widths: list[int]) -> Network:
-    """The network that the package ships, with other widths."""
-    counts = (len(block) for block in COMPACT.blocks)
-    return replace(COMPACT, blocks=tuple((width,) * count for width, count in zip(widths, counts, strict=True)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--widths", type=int, nargs=5, default=[16, 32, 80, 160, 256])
+    parser.add_argument("--shape", type=network_of_shape, default=COMPACT, help="channels: training.study has the form")
     parser.add_argument("--start", choices=("pruned", "random"), default="pruned")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for option in fields(Plan):
@@ -50,10 +44,10 @@ def main() -> None:
     corpus, held_out = Corpus.read(arguments.pictures)
     checkpoint = arguments.folder / CHECKPOINT
     state = torch.load(checkpoint, map_location=device) if checkpoint.exists() else None
-    network = network_of(arguments.widths)
+    network = arguments.shape
     if state and state["blocks"] != network.blocks:
         raise SystemExit(
-            f"'{arguments.folder}' has a student of {state['blocks']}: use the same --widths, or a new folder."
+            f"'{arguments.folder}' has a student of {state['blocks']}: use the same --shape, or a new folder."
         )
     if state:
         student = Student.restored(network, state["student"], state["units"])

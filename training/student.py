@@ -8,9 +8,9 @@ import torch
 from torch import Generator, Tensor
 
 from impasto.features import Extractor, Features
-from impasto.networks import VGG19, Network
+from impasto.networks import COMPACT, VGG19, Network
 
-__all__ = ["TAPS", "Student"]
+__all__ = ["TAPS", "Student", "network_of_shape"]
 
 PIXEL = 60.0
 """The order of the pixels as VGG-19 takes them, from 0 to 255 less the mean."""
@@ -102,6 +102,21 @@ class Student:
         with torch.no_grad():
             for name, tensor in self.parameters.items():
                 tensor.copy_(parameters[name])
+
+
+def network_of_shape(shape: str) -> Network:
+    """The network that the package ships, with other channels: those of each convolution, block by block.
+
+    They are written as 16x2/32x2/80x4/160x4/256, or 16,16/32,32/...; raises ValueError for what is neither.
+    """
+    blocks = []
+    for block in shape.split("/"):
+        widths: list[int] = []
+        for part in block.split(","):
+            width, _, count = part.partition("x")
+            widths += [int(width)] * int(count or 1)
+        blocks.append(tuple(widths))
+    return replace(COMPACT, blocks=tuple(blocks))
 
 
 def mapped(affine: Tensor, features: Tensor) -> Tensor:

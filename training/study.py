@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,14 +21,14 @@ from torch import Generator, Tensor
 from impasto.chain import Chain, WayBack
 from impasto.device import has_native_bf16
 from impasto.features import Extractor
-from impasto.networks import COMPACT, VGG19, Network
+from impasto.networks import VGG19
 from impasto.weights import load_weights
 from training.fit import first_student
 from training.lessons import Lesson, ordinary_lessons
 from training.losses import feature_errors, moment_errors, total
 from training.pictures import Corpus
-from training.student import Student
-from training.train import Plan, optimizers
+from training.student import Student, network_of_shape
+from training.train import Plan, optimizers, take_step
 
 RESIDUAL = "+residual"
 
@@ -55,37 +55,19 @@ class _ResidualStudent(Student):
         return extractor
 
 
-def network_of_shape(shape: str) -> Network:
-    """Read 16x2/32x2/80x4/160x4/256 or 16,16/32,32/...; raise ValueError for what is neither."""
-    blocks = []
-    for block in shape.split("/"):
-        widths: list[int] = []
-        for part in block.split(","):
-            width, _, count = part.partition("x")
-            widths += [int(width)] * int(count or 1)
-        blocks.append(tuple(widths))
-    return replace(COMPACT, blocks=tuple(blocks))
-
-
 def taught(student: Student, lessons: list[Lesson], plan: Plan, steps: int, dtype: torch.dtype) -> float:
     """Teach for so many steps, the rate falling to 0; return the seconds of a step."""
     generator = Generator().manual_seed(plan.seed)
     all_optimizers = optimizers(student, plan)
     began = time.perf_counter()
     for step in range(steps):
+        rate = plan.learning_rate * min(1.0, (step + 1) / 30, 1 - step / steps)
         lesson = lessons[int(torch.randint(len(lessons), (), generator=generator))]
         seen = student.extractor(dtype)(lesson.pictures, lesson.features)
         errors = total(feature_errors(student, seen, lesson)) + plan.moments * total(
             moment_errors(student, seen, lesson)
         )
-        for optimizer in all_optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        errors.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(student.parameters.values(), 5.0)
-        for optimizer in all_optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = plan.learning_rate * group["factor"] * min(1.0, (step + 1) / 30, 1 - step / steps)
-            optimizer.step()
+        take_step(student, errors, all_optimizers, rate)
         float(errors.detach())  # waits for the device
     return (time.perf_counter() - began) / max(steps, 1)
 
@@ -102,29 +84,32 @@ def examined(student: Student, lessons: list[Lesson], dtype: torch.dtype) -> dic
     return sums
 
 
+def _shape(text: str) -> str:
+    """What ``network_of_shape`` can read, once its end is off; raise ValueError for others."""
+    network_of_shape(text.removesuffix(RESIDUAL))
+    return text
+
+
 def main() -> None:
     """Try each shape in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
-    parser.add_argument("shapes", nargs="+", metavar="SHAPE")
+    parser.add_argument("shapes", nargs="+", type=_shape, metavar="SHAPE")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--lessons", type=int, default=96)
     parser.add_argument("--start", choices=("pruned", "random"), default="pruned")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if has_native_bf16(device) else torch.float32
-    try:
-        networks = {shape: network_of_shape(shape.removesuffix(RESIDUAL)) for shape in arguments.shapes}
-    except ValueError as error:
-        parser.error(f"a shape is like 16x2/32x2/80x4/160x4/256: {error}")
     teacher = Extractor(VGG19, load_weights(VGG19), device=device, dtype=dtype)
     corpus, held_out = Corpus.read(arguments.pictures)
     lessons = list(ordinary_lessons(teacher, corpus, arguments.lessons, Generator().manual_seed(5)))
     others = list(ordinary_lessons(teacher, held_out, 12, Generator().manual_seed(6)))
-    for shape, network in networks.items():
+    for shape in arguments.shapes:
+        network = network_of_shape(shape.removesuffix(RESIDUAL))
         student = first_student(arguments.start, network, teacher, corpus, 0)
         if shape.endswith(RESIDUAL):
-            student = _ResidualStudent(network, student.kernels, student.biases, student.slopes, student.units)
+            student = _ResidualStudent(**vars(student))
         student = student.to(device)
         seconds = taught(student, lessons, Plan(), arguments.steps, dtype)
         errors = examined(student, others, dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from training.losses import feature_errors, gradient_error, moment_errors, total
 from training.pictures import Corpus
 from training.student import PIXEL, Student
 
-__all__ = ["Plan", "Trainer", "optimizers"]
+__all__ = ["Plan", "Trainer", "optimizers", "take_step"]
 
 CHECKPOINT = "checkpoint.pt"
 FIGURES = "figures.jsonl"
@@ -115,9 +115,6 @@ class Trainer:
                 self.canvases[index] = advanced(canvas, extractor, metric, 6)
 
     def _learn(self, lesson: Lesson) -> dict[str, float]:
-        self._set_rate()
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
         seen = self.student.extractor(self.dtype)(lesson.pictures, lesson.features)
         features, moments = feature_errors(self.student, seen, lesson), moment_errors(self.student, seen, lesson)
         loss = total(features) + self.plan.moments * total(moments)
@@ -125,22 +122,14 @@ class Trainer:
         if lesson.goal is not None:
             named["gradient"] = gradient_error(self.student, lesson, self.dtype)
             loss = loss + self.plan.gradients * named["gradient"]
-        loss.backward()  # type: ignore[no-untyped-call]
-        parameters = self.student.parameters
-        norm = torch.nn.utils.clip_grad_norm_(parameters.values(), 5.0)
-        if bool(norm.isfinite()):
-            for optimizer in self.optimizers:
-                optimizer.step()
+        take_step(self.student, loss, self.optimizers, self._rate())
         self.step += 1
-        self._follow(parameters)
+        self._follow(self.student.parameters)
         return {name: float(value.detach()) for name, value in named.items()}
 
-    def _set_rate(self) -> None:
+    def _rate(self) -> float:
         left = (self.plan.rounds - self.round) / (self.plan.rounds * max(self.plan.decay, 1e-9))
-        rate = self.plan.learning_rate * min(1.0, (self.step + 1) / self.plan.warmup, left)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["factor"]
+        return self.plan.learning_rate * min(1.0, (self.step + 1) / self.plan.warmup, left)
 
     def _follow(self, parameters: Mapping[str, Tensor]) -> None:
         share = 1 - min(self.plan.averaging, (self.step + 1) / (self.step + 10))
@@ -203,3 +192,17 @@ def optimizers(student: Student, plan: Plan) -> list[torch.optim.Optimizer]:
     adam = torch.optim.Adam(groups, lr=plan.learning_rate, betas=(0.9, 0.98))
     muon.param_groups[0]["factor"] = 1.0
     return [muon, adam]
+
+
+def take_step(student: Student, loss: Tensor, by: Sequence[torch.optim.Optimizer], rate: float) -> None:
+    """Move the student down the gradient of ``loss``, which is clipped; not at all where it is not finite."""
+    for optimizer in by:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(student.parameters.values(), 5.0)
+    if not bool(norm.isfinite()):
+        return
+    for optimizer in by:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        optimizer.step()

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -23,10 +22,10 @@ from typing import Any
 
 import torch
 
-from impasto.device import processor_name
 from impasto.errors import ImpastoError
 from impasto.image.destination import write_bytes
 
+from ..machine import commit, device_name
 from .curves import Dial, Pair, choose_pairs
 from .evaluations import Timing, time_evaluations
 from .report import Report, write_report
@@ -154,16 +153,14 @@ def facts(jobs: Sequence[Job], output: Path) -> dict[str, Any]:
     """What was run, and on what."""
     job = jobs[0]
     precisions = {entry["precision"] for job in jobs if (entry := job.kept(output))}
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return {
         "preset": job.preset,
         "options": ", ".join(f"{name} {value}" for name, value in job.options.items()),
         "strengths": ", ".join(f"{strength:g}" for strength in dict.fromkeys(job.strength for job in jobs)),
         "weights": ", ".join(f"{name} {digits}" for name, digits in job.weights.items()),
         "precision": ", ".join(sorted(precisions)) or "unknown",
-        "machine": f"{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}",
-        "commit": git.stdout.strip() or "unknown",
+        "machine": f"{device_name()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}",
+        "commit": commit(),
     }
 
 

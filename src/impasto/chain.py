@@ -132,7 +132,7 @@ def _maxima(signal: Tensor, back: WayBack) -> Tensor:
     """The maxima of 2 x 2 values, first of those above each other, then of those side by side.
 
     Of equal ones it is the upper and the left one that counts. Where the maximum was is kept as 1 and 0 in the type of
-    the signal: to multiply by these is three times faster on a CPU than to follow indices of 8 bytes each.
+    the signal: to multiply by these takes a CPU half the time of indices, there and back.
     """
     height, width = (side - side % 2 for side in signal.shape[-2:])
     upper, lower = signal[:, :, 0:height:2, :width], signal[:, :, 1:height:2, :width]

@@ -158,11 +158,11 @@ class _Variation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, pixels: Tensor, power: int) -> Tensor:
-        differences = pixels.diff(dim=-1), pixels.diff(dim=-2)
+        across, down = pixels.diff(dim=-1), pixels.diff(dim=-2)
         ctx.power = power
-        ctx.save_for_backward(*differences)
-        size = torch.Tensor.square if power == 2 else torch.Tensor.abs
-        return torch.stack([size(each).sum() for each in differences]).sum()
+        ctx.save_for_backward(across, down)
+        lengths = torch.stack([torch.linalg.vector_norm(each, power) for each in (across, down)])
+        return lengths.pow(power).sum()
 
     @staticmethod
     @once_differentiable

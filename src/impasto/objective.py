@@ -84,7 +84,7 @@ def reduced(image: Tensor, octave: int) -> Tensor:
 
 
 class _Halved(torch.autograd.Function):
-    """Means of 2 x 2 pixels, as F.avg_pool2d, which takes ten times longer on a CPU; of odd sides, the last is left."""
+    """Means of 2 x 2 pixels, as F.avg_pool2d, which takes several times longer on a CPU."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor) -> Tensor:
@@ -123,7 +123,8 @@ def style_transfer_objective(
 
     Departure from the paper: both terms are averaged over ``spec.octaves`` sizes of the same picture. One size sees
     structures of up to some 100 pixels only, so that a larger picture would keep less of the photo's composition and
-    of the painting's larger forms at the same strength.
+    of the painting's larger forms at the same strength. And relative terms of a student count as far as it sees
+    (``Network.trusted``, ``Network.guarded``).
     """
     count = number_of_octaves(content, style, spec)
     photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)

@@ -105,6 +105,7 @@ class Transfer:
         return Result.collect(steps, self.spec, self.size, photo=self.photo, record=self.record)
 
     def solver(self, iterations: int) -> Solver:
+        """A new solver for so many evaluations; what it cannot fill of its memory is not provided."""
         if self.spec.optimizer == "adam":
             return Adam(learning_rate=self.spec.learning_rate)
         return LBFGS(history=min(self.spec.history, iterations))

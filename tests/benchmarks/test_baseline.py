@@ -66,7 +66,6 @@ def test_its_steps_are_those_of_a_single_call_of_torch(random_weights: dict[str,
     assert [step.loss for step in steps] == pytest.approx(losses, rel=1e-4)
     assert steps[-1].loss < steps[0].loss
     assert float(baseline.loss(steps[-1].pixels).detach()) == pytest.approx(steps[-1].loss, rel=1e-5)
-    assert all(step.seconds > 0 for step in steps)
     assert bool(((steps[-1].picture >= 0) & (steps[-1].picture <= 1)).all())
 
 

@@ -10,8 +10,8 @@ from impasto.features import Extractor
 from impasto.networks import COMPACT, Network
 from training.lessons import ordinary_lessons
 from training.pictures import Corpus
-from training.student import TAPS, Student
-from training.study import _ResidualStudent, examined, network_of_shape, taught
+from training.student import TAPS, Student, network_of_shape
+from training.study import _ResidualStudent, examined, taught
 from training.train import Plan
 
 
@@ -27,7 +27,7 @@ def test_teaching_helps(kind: type[Student], small: Network, teacher: Extractor,
     generator = Generator().manual_seed(0)
     lessons = list(ordinary_lessons(teacher, corpus, 2, generator))
     plain = Student.random(small, generator)
-    student = kind(small, plain.kernels, plain.biases, plain.slopes, plain.units).to("cpu")
+    student = kind(**vars(plain)).to("cpu")
     assert isinstance(student, kind)
     before = sum(examined(student, lessons, torch.float32)["features"].values())
     assert taught(student, lessons, replace(Plan(), learning_rate=1e-2), 12, torch.float32) > 0
@@ -38,7 +38,7 @@ def test_teaching_helps(kind: type[Student], small: Network, teacher: Extractor,
 
 def test_a_residual_block_adds_what_it_was_given(small: Network) -> None:
     plain = Student.random(small, Generator().manual_seed(0))
-    residual = _ResidualStudent(small, plain.kernels, plain.biases, plain.slopes, plain.units)
+    residual = _ResidualStudent(**vars(plain))
     image = torch.rand(1, 3, 32, 32, generator=Generator().manual_seed(1))
     layers = ("relu3_1", "relu3_2", "relu3_3")
     seen, before = residual.extractor(torch.float32)(image, layers), plain.extractor(torch.float32)(image, layers)
