@@ -1,0 +1,20 @@
+"""What figures were measured on."""
+
+from __future__ import annotations
+
+import subprocess
+
+import torch
+
+from impasto.device import processor_name
+
+
+def device_name() -> str:
+    """The name of the graphics card, or of the processor where there is none."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
+
+
+def commit() -> str:
+    """The commit of the working tree, with -dirty if it was changed since; unknown outside a repository."""
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return git.stdout.strip() or "unknown"
