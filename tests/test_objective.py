@@ -12,9 +12,10 @@ from impasto.errors import OptionError
 from impasto.features import Extractor
 from impasto.moments import moments
 from impasto.networks import VGG19, Network
-from impasto.objective import Evaluate, Evaluation, Objective, bounded, style_transfer_objective
+from impasto.objective import Evaluate, Evaluation, Objective, bounded
 from impasto.presets import resolve_spec
 from impasto.spec import COARSEST_SIDE, StyleSpec
+from impasto.targets import style_transfer_objective
 from impasto.validation import build
 
 Weights = dict[str, Tensor]
@@ -460,7 +461,7 @@ def test_a_student_shares_out_the_weights_by_what_it_sees(
         extractor = Extractor(network, weights, dtype=torch.float64)
         asked = options.model_copy(update={"normalization": normalization})
         objective = style_transfer_objective(extractor, picture(16, 20, seed=1), picture(24, 18, seed=2), asked)
-        return {term.name: term.weight for term in objective.terms if term.name != "smoothness"}
+        return {term.name: term.weight for term in objective.octaves[0].terms if term.name != "smoothness"}
 
     expected = {"content relu4_2": 2.4, "content relu3_1": 0.6, "style relu1_1": 1.6, "style relu5_1": 0.4}
     assert terms("relative") == pytest.approx(expected)

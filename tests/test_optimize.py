@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.objective import Evaluate, Evaluation, Objective, bounded, style_transfer_objective
+from impasto.objective import Evaluate, Evaluation, Objective, bounded
 from impasto.optimize import Step, optimize
 from impasto.solvers import LBFGS, Adam, Solver
 from impasto.spec import StyleSpec
+from impasto.targets import style_transfer_objective
 
 Picture = Callable[..., Tensor]
 

@@ -19,10 +19,11 @@ from impasto.features import Extractor
 from impasto.image.read import read_image
 from impasto.image.resize import resize
 from impasto.networks import VGG19
-from impasto.objective import Evaluate, bounded, style_transfer_objective
+from impasto.objective import Evaluate, bounded
 from impasto.optimize import optimize
 from impasto.solvers import LBFGS, Adam, Solver
 from impasto.spec import StyleSpec, scaled_to_long_side
+from impasto.targets import style_transfer_objective
 
 Function = Callable[[Tensor], Tensor]
 MakeSolver = Callable[[], Solver]

@@ -10,9 +10,10 @@ import torch
 
 from impasto.device import using_threads
 from impasto.features import Extractor
-from impasto.objective import bounded, style_transfer_objective
+from impasto.objective import bounded
 from impasto.optimize import Step
 from impasto.pyramid import Level
+from impasto.targets import style_transfer_objective
 from impasto.transfer import Transfer
 
 __all__ = ["MOST_EVALUATIONS", "Cost", "fit_levels", "measure_cost", "open_ended", "seconds_of_next"]

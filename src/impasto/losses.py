@@ -8,10 +8,9 @@ taking the value gives exactly the loss of the whole picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -26,7 +25,14 @@ PIXELS = "pixels"
 
 
 class Loss(Protocol):
-    """A differentiable summary that adds over positions, and a function of it."""
+    """A differentiable summary, and a function of it.
+
+    A loss that is ``additive`` can be taken of tiles; if it ``is_linear`` as well, the loss of the whole is the sum of
+    those of its tiles.
+    """
+
+    additive: ClassVar[bool]
+    is_linear: ClassVar[bool]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -34,7 +40,7 @@ class Loss(Protocol):
         ...
 
     def summarize(self, seen: Features) -> Any:
-        """What is seen -> a summary for which summary(a + b) = summary(a) + summary(b)."""
+        """What is seen -> a summary; if additive, one for which summary(a + b) = summary(a) + summary(b)."""
         ...
 
     def value(self, summary: Any) -> Tensor:
@@ -58,11 +64,14 @@ class ContentLoss:
     visible: Tensor | None = None
     space: Space = OWN
 
+    additive: ClassVar[bool] = True
+    is_linear: ClassVar[bool] = True
+
     @classmethod
     def relative(cls, layer: str, photo: Tensor, visible: Tensor | None = None, space: Space = OWN) -> ContentLoss:
         """1 for a picture of which the layer sees nothing; ``photo`` are the features of the photo."""
         target = space.features(photo)
-        scale = max(float(_weighted(target.float().square(), visible).sum()), 1e-12)
+        scale = max(float(_weighted(_wide(target).square(), visible).sum()), 1e-12)
         return cls(layer, target, scale, visible, space)
 
     @classmethod
@@ -78,11 +87,15 @@ class ContentLoss:
 
     def summarize(self, seen: Features) -> Tensor:
         difference = self.space.features(seen[self.layer]) - self.target
-        wide = torch.float64 if difference.dtype == torch.float64 else torch.float32
-        return _weighted(difference.to(wide).square(), self.visible).sum()
+        return _weighted(_wide(difference).square(), self.visible).sum()
 
     def value(self, summary: Tensor) -> Tensor:
         return summary / self.scale
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In single precision at least."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _weighted(values: Tensor, visible: Tensor | None) -> Tensor:
@@ -105,6 +118,9 @@ class StyleLoss:
     scale: float
     visible: Tensor | None = None
     space: Space = OWN
+
+    additive: ClassVar[bool] = True
+    is_linear: ClassVar[bool] = False
 
     @classmethod
     def relative(cls, layer: str, painting: Moments, visible: Tensor | None = None, space: Space = OWN) -> StyleLoss:
@@ -137,16 +153,22 @@ class TotalVariationLoss:
 
     Rudin, Osher and Fatemi (1992) take the length of the gradient. ``power`` = 1 is the anisotropic sum of
     neural-style-pt, whose pixels go to 255: ``scale`` = 1/255. ``power`` = 2 has a gradient everywhere, which L-BFGS
-    needs to learn curvature; ``scale`` = the number of values makes it a mean.
+    needs to learn curvature; ``scale`` = the number of values makes it a mean. ``size`` are the (height, width) whose
+    pixels are compared with the next ones: smaller than what is seen for a tile that has a neighbor there.
     """
 
     power: Literal[1, 2]
     scale: float
+    size: tuple[int, int] | None = None
 
-    layers: tuple[str, ...] = ()
+    layers: ClassVar[tuple[str, ...]] = ()
+    additive: ClassVar[bool] = True
+    is_linear: ClassVar[bool] = True
 
     def summarize(self, seen: Features) -> Tensor:
-        variation: Tensor = _Variation.apply(seen[PIXELS], self.power)  # type: ignore[no-untyped-call]
+        pixels = seen[PIXELS]
+        height, width = self.size or pixels.shape[-2:]
+        variation: Tensor = _Variation.apply(pixels, self.power, height, width)  # type: ignore[no-untyped-call]
         return variation
 
     def value(self, summary: Tensor) -> Tensor:
@@ -157,20 +179,22 @@ class _Variation(torch.autograd.Function):
     """Σ |d|ᵏ over the differences d of neighbors. Its gradient is written once; autograd fills and adds images."""
 
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, power: int) -> Tensor:
-        across, down = pixels.diff(dim=-1), pixels.diff(dim=-2)
-        ctx.power = power
+    def forward(ctx: Any, pixels: Tensor, power: int, height: int, width: int) -> Tensor:
+        across, down = pixels[..., :height, :].diff(dim=-1), pixels[..., :width].diff(dim=-2)
+        ctx.power, ctx.shape = power, pixels.shape
         ctx.save_for_backward(across, down)
         lengths = torch.stack([torch.linalg.vector_norm(each, power) for each in (across, down)])
         return lengths.pow(power).sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         across, down = ctx.saved_tensors
         along, below = (2 * gradient * each if ctx.power == 2 else gradient * each.sign() for each in (across, down))
-        result = F.pad(along, (1, 0))
-        result[..., :-1] -= along
-        result[..., 1:, :] += below
-        result[..., :-1, :] -= below
-        return result, None
+        result = gradient.new_zeros(ctx.shape)
+        beside, under = result[..., : along.shape[-2], :], result[..., : below.shape[-1]]
+        beside[..., 1:] += along
+        beside[..., :-1] -= along
+        under[..., 1:, :] += below
+        under[..., :-1, :] -= below
+        return result, None, None, None

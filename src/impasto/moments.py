@@ -39,6 +39,10 @@ class Moments:
 
     __rmul__ = __mul__
 
+    def to(self, dtype: torch.dtype) -> Moments:
+        """The same numbers in another precision."""
+        return Moments(self.count, self.sum.to(dtype), self.second.to(dtype))
+
     @property
     def gram(self) -> Tensor:
         """The Gram matrix divided by the positions, C x C: the mean outer product of a position with itself."""

@@ -146,6 +146,12 @@ class Network:
         self.check_layer(layer)
         return int(2 ** next(block for block, conv in self if conv.layer == layer))
 
+    def radius(self, layer: str) -> int:
+        """How many pixels beyond those under a position of ``layer`` it sees, in each direction."""
+        self.check_layer(layer)
+        shallower = self.layers[: self.layers.index(layer) + 1]
+        return sum(self.stride(each) for each in shallower)
+
     def megaflops_per_pixel(self, deepest: str) -> float:
         """Arithmetic of one forward pass to ``deepest``, in MFLOP per pixel of the picture."""
         total = 0.0

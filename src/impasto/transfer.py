@@ -14,13 +14,14 @@ from impasto.device import Machine, using_threads
 from impasto.features import Extractor
 from impasto.image.picture import Picture
 from impasto.image.resize import resize
-from impasto.objective import Evaluation, Objective, bounded, style_transfer_objective
+from impasto.objective import Evaluation, Objective, bounded
 from impasto.optimize import Step, optimize
 from impasto.pyramid import Level
 from impasto.record import Record
 from impasto.result import Result
 from impasto.solvers import LBFGS, Adam, Solver
 from impasto.spec import StyleSpec
+from impasto.targets import style_transfer_objective
 
 __all__ = ["Transfer"]
 

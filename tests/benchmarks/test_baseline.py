@@ -12,8 +12,8 @@ from torch import Tensor
 from benchmarks.baseline import Baseline, picture_of, preprocessed
 from impasto.features import Extractor
 from impasto.networks import VGG19
-from impasto.objective import style_transfer_objective
 from impasto.presets import resolve_spec
+from impasto.targets import style_transfer_objective
 
 Picture = Callable[..., Tensor]
 

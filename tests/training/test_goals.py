@@ -9,8 +9,8 @@ import torch
 from torch import Generator
 
 from impasto.features import Extractor
-from impasto.objective import style_transfer_objective
 from impasto.spec import StyleSpec
+from impasto.targets import style_transfer_objective
 from training.goals import STYLES, Goal, gradient, own_metric, student_metric, targets
 from training.student import Student
 

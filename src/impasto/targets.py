@@ -1,0 +1,215 @@
+"""What is wanted of a picture: the deep features of the content, looked at once, and the moments of the style."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.errors import OptionError
+from impasto.features import Extractor
+from impasto.grid import Tile, Tiling, whole
+from impasto.losses import ContentLoss, StyleLoss, TotalVariationLoss
+from impasto.moments import Moments, moments
+from impasto.networks import Network
+from impasto.objective import Objective, halved
+from impasto.spec import COARSEST_SIDE, StyleSpec
+from impasto.terms import Octave, Term
+from impasto.tiling import Sum, seen_of
+
+__all__ = ["style_transfer_objective"]
+
+
+def style_transfer_objective(
+    extractor: Extractor,
+    content: Tensor,
+    style: Tensor,
+    spec: StyleSpec,
+    *,
+    content_alpha: Tensor | None = None,
+    style_alpha: Tensor | None = None,
+    tiling: Tiling | None = None,
+) -> Objective:
+    """Look once at the content and keep its deep features; look once at the style and keep its moments.
+
+    ``content`` and ``style`` are 1 x 3 x H x W, sRGB in [0, 1], at the sizes at which they are to be compared, and
+    their alphas 1 x 1 x H x W: positions count as far as they are visible, in the content's features and in the moments
+    of the result by the content's alpha, in the moments of the style by its own. The dial
+    ``spec.strength`` multiplies the two weights: by 1 and 1 at 0.5, by 0 and 2.8 at 1, in proportion to (1 - s)^1.5 and
+    s^1.5.
+
+    Departure from the paper: both terms are averaged over ``spec.octaves`` sizes of the same picture. One size sees
+    structures of up to some 100 pixels only, so that a larger picture would keep less of the photo's composition and
+    of the painting's larger forms at the same strength. And relative terms of a student count as far as it sees
+    (``Network.trusted``, ``Network.guarded``).
+
+    With a ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome.
+    Raises OptionError if nothing is wanted.
+    """
+    photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)
+    wanted = _Wanted.of(spec, extractor.network)
+    count = number_of_octaves(content, style, spec)
+    octaves = []
+    for number in range(count):
+        if number:
+            photo, painting = photo.halved(), painting.halved()
+        smoothness = _smoothness(content, spec) if number == 0 else None
+        octaves.append(_octave(extractor, photo, painting, wanted.shared(count), number, smoothness, tiling))
+    if not any(octave.terms for octave in octaves):
+        raise OptionError("All weights are 0, so nothing is wanted of the picture: raise one of them, or --strength.")
+    return Objective(extractor, tuple(octaves))
+
+
+def number_of_octaves(content: Tensor, style: Tensor, spec: StyleSpec) -> int:
+    """How many of ``spec.octaves`` leave both pictures ``COARSEST_SIDE`` pixels."""
+    side = min(*content.shape[-2:], *style.shape[-2:])
+    possible = [count for count in range(2, spec.octaves + 1) if side >= COARSEST_SIDE * 2 ** (count - 1)]
+    return max(possible, default=1)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture that is looked at, and how visible the pixels of the whole one are that it is ``reduced`` from."""
+
+    pixels: Tensor
+    alpha: Tensor | None
+    reduced: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    def halved(self) -> _Seen:
+        return _Seen(halved(self.pixels), self.alpha, 2 * self.reduced)
+
+    def visible(self, stride: int) -> Tensor | None:
+        """The visible share of each position of a layer, 1 x 1 x H x W; None where there is no transparency."""
+        return None if self.alpha is None else F.avg_pool2d(self.alpha, self.reduced * stride)
+
+    def shows_anything(self, stride: int) -> bool:
+        """Not so for an object at the border that a deep layer's last whole position leaves out."""
+        visible = self.visible(stride)
+        return visible is None or bool(visible.any())
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The layers that count, with the weights of their terms, and how terms are scaled."""
+
+    content: Mapping[str, float]
+    style: Mapping[str, float]
+    is_relative: bool
+
+    @classmethod
+    def of(cls, spec: StyleSpec, network: Network) -> _Wanted:
+        """What ``spec`` asks for, as far as ``network`` sees it, at the strength of the dial."""
+        is_relative = spec.normalization == "relative"
+        content, style = spec.content_layers, spec.style_layers
+        if is_relative:
+            # Terms in the units of neural-style-pt differ too much between layers to stand in for each other.
+            content, style = network.guarded(content), network.trusted(style)
+        # A relative term is an average over layers; neural-style-pt adds the layers up.
+        of_content, of_style = (sum(layers.values()) if is_relative else 1.0 for layers in (content, style))
+        content_weight = spec.content_weight * (2 * (1 - spec.strength)) ** 1.5 / max(of_content, 1e-12)
+        style_weight = spec.style_weight * (2 * spec.strength) ** 1.5 / max(of_style, 1e-12)
+        return cls(_times(content, content_weight), _times(style, style_weight), is_relative)
+
+    def shared(self, count: int) -> _Wanted:
+        """The same for each of ``count`` octaves."""
+        return replace(self, content=_times(self.content, 1 / count), style=_times(self.style, 1 / count))
+
+
+def _times(layers: Mapping[str, float], factor: float) -> dict[str, float]:
+    """Those that count, with their weights multiplied."""
+    return {layer: weight * factor for layer, weight in layers.items() if weight * factor > 0}
+
+
+def _octave(
+    extractor: Extractor,
+    photo: _Seen,
+    painting: _Seen,
+    wanted: _Wanted,
+    number: int,
+    smoothness: tuple[float, TotalVariationLoss] | None,
+    tiling: Tiling | None,
+) -> Octave:
+    """The terms at one size."""
+    stride, suffix = extractor.network.stride, f" /{2**number}" if number else ""
+    content = {layer: weight for layer, weight in wanted.content.items() if photo.shows_anything(stride(layer))}
+    style = {
+        layer: weight
+        for layer, weight in wanted.style.items()
+        if photo.shows_anything(stride(layer)) and painting.shows_anything(stride(layer))
+    }
+    tiles = _tiles(tiling, photo, extractor.network, {*content, *style})
+    terms = []
+    for layer, losses in _content_losses(extractor, photo, content, wanted.is_relative, tiles).items():
+        terms.append(Term(f"content {layer}{suffix}", content[layer], losses))
+    for layer, target in _moments(extractor, painting, style, tiling).items():
+        make = StyleLoss.relative if wanted.is_relative else StyleLoss.mean_squared
+        loss, visible = make(layer, target, None, extractor.space(layer)), photo.visible(stride(layer))
+        parts = tuple(replace(loss, visible=_part(visible, tile, stride(layer))) for tile in tiles)
+        terms.append(Term(f"style {layer}{suffix}", style[layer], parts))
+    if smoothness is not None:
+        weight, variation = smoothness
+        terms.append(Term("smoothness", weight, tuple(replace(variation, size=tile.size) for tile in tiles)))
+    return Octave(tuple(terms), tiles)
+
+
+def _tiles(tiling: Tiling | None, picture: _Seen, network: Network, layers: Collection[str]) -> tuple[Tile, ...]:
+    return whole(picture.size) if tiling is None else tiling.tiles(picture.size, network, layers)
+
+
+def _part(visible: Tensor | None, tile: Tile, stride: int) -> Tensor | None:
+    return None if visible is None else tile.part(visible, stride)
+
+
+def _content_losses(
+    extractor: Extractor, photo: _Seen, layers: Collection[str], is_relative: bool, tiles: Sequence[Tile]
+) -> dict[str, tuple[ContentLoss, ...]]:
+    """For each layer the parts of its loss; their features are kept tile by tile."""
+    make, stride = ContentLoss.relative if is_relative else ContentLoss.mean_squared, extractor.network.stride
+    visible = {layer: photo.visible(stride(layer)) for layer in layers}
+    parts: dict[str, list[ContentLoss]] = {layer: [] for layer in layers}
+    for tile in tiles if layers else ():
+        with torch.no_grad():
+            seen = seen_of(extractor, tile.padded(photo.pixels), tile, layers)
+        for layer in layers:
+            here = _part(visible[layer], tile, stride(layer))
+            parts[layer].append(make(layer, seen[layer], here, extractor.space(layer)))
+    return {layer: _of_one_scale(losses) for layer, losses in parts.items()}
+
+
+def _of_one_scale(losses: Sequence[ContentLoss]) -> tuple[ContentLoss, ...]:
+    """Scales are sums over positions: that of the whole is the sum of its tiles'."""
+    scale = sum(loss.scale for loss in losses)
+    return tuple(replace(loss, scale=scale) for loss in losses)
+
+
+def _moments(
+    extractor: Extractor, painting: _Seen, layers: Collection[str], tiling: Tiling | None
+) -> dict[str, Moments]:
+    """The painting's moments of each layer, added up over its tiles."""
+    stride = extractor.network.stride
+    visible = {layer: painting.visible(stride(layer)) for layer in layers}
+    tiles = _tiles(tiling, painting, extractor.network, layers) if layers else ()
+    sums = {layer: Sum() for layer in layers}
+    for tile in tiles:
+        with torch.no_grad():
+            seen = seen_of(extractor, tile.padded(painting.pixels), tile, layers)
+        for layer, total in sums.items():
+            total.add(moments(seen[layer], _part(visible[layer], tile, stride(layer))))
+    wide = torch.float64 if extractor.dtype == torch.float64 else torch.float32
+    return {layer: total.summary.to(wide) for layer, total in sums.items()}
+
+
+def _smoothness(content: Tensor, spec: StyleSpec) -> tuple[float, TotalVariationLoss] | None:
+    """Its weight and the loss; None if nobody asked for it."""
+    if spec.tv_weight == 0:
+        return None
+    if spec.normalization == "relative":
+        return spec.tv_weight, TotalVariationLoss(power=2, scale=content.numel())
+    return spec.tv_weight, TotalVariationLoss(power=1, scale=1 / 255)

@@ -1,0 +1,129 @@
+"""The loss at one size and its gradient: of the whole picture at once, or of one tile after the other, exactly.
+
+What a loss knows of a picture is a summary that adds over tiles, so d loss / d summary is the same for all of them.
+Pass 1 looks at the tiles without gradient and adds their summaries up; then d loss / d summary is taken once, of small
+tensors; pass 2 looks at each tile again and goes back from its own summary with that gradient. Only a tile's core is
+summarized, and its gradient reaches over the padded tile, where it is added. At any time there are the features of one
+padded tile only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto.features import Extractor, Features
+from impasto.grid import Tile
+from impasto.losses import PIXELS
+from impasto.moments import Moments
+from impasto.terms import Octave, Term
+
+__all__ = ["Sum", "at_once", "evaluate_octave", "in_tiles", "seen_of"]
+
+Values = dict[str, Tensor]
+
+
+def evaluate_octave(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Values, Tensor]:
+    """The weighted value of each term at 1 x 3 x H x W, sRGB in [0, 1], and the gradient of their sum."""
+    if not octave.terms:
+        return {}, torch.zeros_like(picture)
+    return (at_once if len(octave.tiles) == 1 else in_tiles)(extractor, picture, octave)
+
+
+def at_once(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Values, Tensor]:
+    """The same by a single look at the picture, whose features are kept for the way back."""
+    with torch.enable_grad():
+        picture = picture.detach().requires_grad_()
+        seen = seen_of(extractor, picture, octave.tiles[0], octave.layers)
+        values = {term.name: term.weight * term.loss.value(term.loss.summarize(seen)) for term in octave.terms}
+        (gradient,) = torch.autograd.grad(_total(values), picture)
+    return {name: value.detach() for name, value in values.items()}, gradient
+
+
+def in_tiles(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Values, Tensor]:
+    """The same by two looks at each tile. What is linear needs the second one only."""
+    sums = {term.name: Sum() for term in octave.terms}
+    twice = [term for term in octave.terms if not term.loss.is_linear]
+    if twice:
+        layers = {layer for term in twice for layer in term.loss.layers}
+        for number, tile in enumerate(octave.tiles):
+            with torch.no_grad():
+                seen = seen_of(extractor, tile.padded(picture), tile, layers)
+                for term in twice:
+                    sums[term.name].add(term.parts[number].summarize(seen))
+    slopes = {term.name: _slopes(term, sums[term.name], picture) for term in octave.terms}
+    gradient = torch.zeros_like(picture)
+    for number, tile in enumerate(octave.tiles):
+        with torch.enable_grad():
+            part = tile.padded(picture).detach().requires_grad_()
+            seen = seen_of(extractor, part, tile, octave.layers)
+            summaries = {term.name: term.parts[number].summarize(seen) for term in octave.terms}
+            del seen
+            tile.padded(gradient).add_(_back(summaries, slopes, part))
+        for term in octave.terms:
+            if term.loss.is_linear:
+                sums[term.name].add(summaries[term.name].detach())
+    return {term.name: term.weight * term.loss.value(sums[term.name].summary) for term in octave.terms}, gradient
+
+
+def seen_of(extractor: Extractor, padded: Tensor, tile: Tile, layers: Collection[str]) -> Features:
+    """What the core of ``tile`` has of the named layers, and its pixels as far as the next ones."""
+    stride = extractor.network.stride
+    seen = {layer: tile.core(features, stride(layer)) for layer, features in extractor(padded, layers).items()}
+    seen[PIXELS] = tile.bordered(padded)
+    return seen
+
+
+class Sum:
+    """A summary that grows tile by tile, in float64 where the device has it; that of a single tile stays as it is."""
+
+    def __init__(self) -> None:
+        self.summary: Any = None
+
+    def add(self, summary: Any) -> None:
+        """Add the summary of a tile."""
+        self.summary = summary if self.summary is None else _widened(self.summary) + _widened(summary)
+
+
+def _widened(summary: Any) -> Any:
+    """A Tensor or Moments in float64."""
+    device = (summary.second if isinstance(summary, Moments) else summary).device
+    return summary if device.type == "mps" else summary.to(torch.float64)
+
+
+def _slopes(term: Term, total: Sum, like: Tensor) -> list[Tensor | None]:
+    """d weighted value / d each tensor of the summary; None where that does not matter."""
+    # What is linear has the same slope everywhere, and its sum is not known yet.
+    summary = _widened(like.new_zeros(())) if term.loss.is_linear else total.summary
+    with torch.enable_grad():
+        leaves = [tensor.detach().requires_grad_() for tensor in _tensors(summary)]
+        value = term.weight * term.loss.value(_with_tensors(summary, leaves))
+        return list(torch.autograd.grad(value, leaves, allow_unused=True))
+
+
+def _back(summaries: Mapping[str, Any], slopes: Mapping[str, list[Tensor | None]], part: Tensor) -> Tensor:
+    """The gradient in the padded tile."""
+    pairs = [
+        (tensor, slope.to(tensor.dtype))
+        for name, summary in summaries.items()
+        for tensor, slope in zip(_tensors(summary), slopes[name], strict=True)
+        if slope is not None
+    ]
+    tensors, given = zip(*pairs, strict=True)
+    (gradient,) = torch.autograd.grad(tensors, part, given)
+    return gradient
+
+
+def _tensors(summary: Tensor | Moments) -> list[Tensor]:
+    return [summary.sum, summary.second] if isinstance(summary, Moments) else [summary]
+
+
+def _with_tensors(summary: Tensor | Moments, tensors: list[Tensor]) -> Tensor | Moments:
+    return Moments(summary.count, *tensors) if isinstance(summary, Moments) else tensors[0]
+
+
+def _total(values: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack(list(values.values())).sum()

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.grid import Tiling, exact_halo, whole
+from impasto.networks import VGG19, Network
+
+LAYERS = ("relu1_1", "relu4_2", "relu5_1")
+
+sides = st.integers(16, 400)
+
+
+@pytest.mark.parametrize(("layer", "pixels"), [("relu1_1", 1), ("relu4_1", 30), ("relu4_2", 38), ("relu5_1", 70)])
+def test_the_radius_is_that_of_vgg19(layer: str, pixels: int) -> None:
+    assert VGG19.radius(layer) == exact_halo(VGG19, ["relu1_1", layer]) == pixels
+
+
+@given(height=sides, width=sides, side=st.integers(16, 200))
+@pytest.mark.parametrize("stride", [1, 2, 8, 16])
+def test_the_cores_cover_each_position_once(height: int, width: int, side: int, stride: int) -> None:
+    tiles = Tiling(side, halo=16).tiles((height, width), VGG19, LAYERS)
+    count = torch.zeros(1, 1, height // stride, width // stride)
+    for tile in tiles:
+        tile.part(count, stride).add_(1)
+    assert bool((count == 1).all())
+
+
+@given(height=sides, width=sides, side=st.integers(16, 200))
+def test_the_core_of_a_padded_tile_is_that_part_of_the_picture(height: int, width: int, side: int) -> None:
+    picture = torch.arange(height * width).view(1, 1, height, width)
+    for tile in Tiling(side).tiles((height, width), VGG19, LAYERS):
+        padded = tile.padded(picture)
+        assert padded.shape[-2:] == tile.padded_size
+        assert torch.equal(tile.core(padded, 1), tile.part(picture, 1))
+        assert tile.core(padded, 1).shape[-2:] == tile.size
+        for start in (tile.rows.first, tile.columns.first, tile.rows.start, tile.columns.start):
+            assert start % 16 == 0
+
+
+@given(height=sides, width=sides, side=st.integers(16, 200))
+def test_no_padded_tile_is_larger_than_was_asked_for(height: int, width: int, side: int) -> None:
+    limit = -(-side // 16) * 16 + 15 + 2 * 80
+    for tile in Tiling(side).tiles((height, width), VGG19, LAYERS):
+        assert tile.padded_size[0] * tile.padded_size[1] <= limit**2
+
+
+def test_a_picture_that_fits_is_one_tile() -> None:
+    assert Tiling(256).tiles((256 + 160, 256 + 160), VGG19, LAYERS) == whole((416, 416))
+    assert whole((3, 4))[0].is_whole
+    assert len(Tiling(256).tiles((256 + 161, 256 + 160), VGG19, LAYERS)) == 4
+
+
+def test_without_layers_only_the_next_pixels_are_seen(tiny: Network) -> None:
+    tiles = Tiling(10).tiles((20, 20), tiny, ())
+    assert [tile.padded_size for tile in tiles] == [(11, 11)] * 4

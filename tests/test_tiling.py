@@ -1,0 +1,208 @@
+"""Tile by tile is the same as at once: that is what these tests are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from impasto.errors import OptionError
+from impasto.features import Extractor, Features
+from impasto.grid import Tiling
+from impasto.networks import VGG19, Network
+from impasto.objective import Evaluation, Objective, bounded
+from impasto.optimize import optimize
+from impasto.solvers import LBFGS, Adam, Solver
+from impasto.spec import StyleSpec
+from impasto.targets import style_transfer_objective
+from impasto.terms import Octave, Term
+from impasto.validation import build
+
+Weights = dict[str, Tensor]
+Picture = Callable[..., Tensor]
+
+SIZE = (203, 230)
+STYLE_SIZE = (190, 141)
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "relative": {},
+    "classic": {"normalization": "classic", "padding": "zeros", "octaves": 1},
+    "content alone": {"strength": 0},
+    "style alone": {"strength": 1, "tv_weight": 0},
+    "smoothness alone": {"content_weight": 0, "style_weight": 0},
+    "other layers": {"content_layers": "relu2_2,relu3_1=2", "style_layers": "relu1_2,relu4_3"},
+    "average pooling": {"pooling": "average", "padding": "replicate"},
+}
+
+
+def spec(**options: Any) -> StyleSpec:
+    return build(StyleSpec, options)
+
+
+@pytest.fixture
+def student(tiny: Network) -> Extractor:
+    blocks = ((3, 3), (5, 5), (6,) * 4, (6,) * 4, (6,))
+    network = replace(tiny, name="student", source="", blocks=blocks, teacher=tiny, guard=("relu3_1", 0.2))
+    generator = torch.Generator().manual_seed(5)
+    weights = {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64) * 0.3
+        for name, shape in network.tensor_shapes.items()
+    }
+    return Extractor(network, weights, dtype=torch.float64)
+
+
+def evaluated(
+    extractor: Extractor, picture: Picture, tiling: Tiling | None, options: StyleSpec, **alphas: Tensor
+) -> Evaluation:
+    content, style = picture(*SIZE, seed=1), picture(*STYLE_SIZE, seed=2)
+    objective = style_transfer_objective(extractor, content, style, options, tiling=tiling, **alphas)
+    return objective(picture(*SIZE, seed=3))
+
+
+def error(ours: Tensor, theirs: Tensor) -> float:
+    """Relative, in the root mean square."""
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def assert_same(ours: Evaluation, theirs: Evaluation) -> None:
+    assert list(ours.terms) == list(theirs.terms)
+    assert ours.terms == pytest.approx(theirs.terms, rel=1e-12)
+    assert error(ours.gradient, theirs.gradient) < 1e-12
+
+
+@pytest.mark.parametrize("side", [16, 50, 96, 140])
+@pytest.mark.parametrize("look", LOOKS)
+def test_tiles_give_the_same_as_the_whole(
+    look: str, side: int, tiny: Network, tiny_weights: Weights, picture: Picture
+) -> None:
+    options = spec(**LOOKS[look])
+    extractor = Extractor(tiny, tiny_weights, dtype=torch.float64, padding=options.padding, pooling=options.pooling)
+    ours, theirs = (evaluated(extractor, picture, tiling, options) for tiling in (Tiling(side), None))
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("side", [32, 77])
+def test_tiles_give_the_same_for_a_student(side: int, student: Extractor, picture: Picture) -> None:
+    ours, theirs = (evaluated(student, picture, tiling, spec()) for tiling in (Tiling(side), None))
+    assert_same(ours, theirs)
+
+
+def test_tiles_give_the_same_where_some_is_hidden(extractor: Extractor, picture: Picture) -> None:
+    ramps = [torch.linspace(-0.5, 1.5, w, dtype=torch.float64).clamp(0, 1) for w in (SIZE[1], STYLE_SIZE[1])]
+    alphas = {
+        "content_alpha": ramps[0].expand(1, 1, *SIZE),
+        "style_alpha": ramps[1].expand(1, 1, *STYLE_SIZE).flip(-1),
+    }
+    ours, theirs = (evaluated(extractor, picture, tiling, spec(), **alphas) for tiling in (Tiling(48), None))
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("deepest", "halo", "is_exact"),
+    [("relu5_1", 80, True), ("relu5_1", 64, False), ("relu4_2", 40, True), ("relu4_2", 24, False)],
+)
+def test_the_halo_is_as_large_as_it_has_to_be(
+    deepest: str, halo: int, is_exact: bool, extractor: Extractor, picture: Picture
+) -> None:
+    options = spec(octaves=1, style_layers=f"relu1_1,{deepest}", content_layers=deepest)
+    ours, theirs = (evaluated(extractor, picture, tiling, options) for tiling in (Tiling(48, halo), None))
+    assert (error(ours.gradient, theirs.gradient) < 1e-12) == is_exact
+    if not is_exact:
+        assert error(ours.gradient, theirs.gradient) > 1e-9
+
+
+@pytest.mark.parametrize("solver", [LBFGS, Adam])
+def test_a_whole_run_in_tiles_ends_where_one_without_does(
+    solver: type[LBFGS] | type[Adam], extractor: Extractor, picture: Picture
+) -> None:
+    ends = []
+    for tiling in (Tiling(64), None):
+        own: Solver = solver()
+        content, style = picture(*SIZE, seed=1), picture(*STYLE_SIZE, seed=2)
+        evaluate = bounded(style_transfer_objective(extractor, content, style, spec(), tiling=tiling))
+        *_, last = optimize(content, evaluate, own, 6)
+        ends.append(last)
+    assert ends[0].loss == pytest.approx(ends[1].loss, rel=1e-9)
+    assert error(ends[0].pixels, ends[1].pixels) < 1e-9
+
+
+def test_in_single_precision_tiles_are_as_good_as_the_whole(
+    tiny: Network, tiny_weights: Weights, picture: Picture
+) -> None:
+    def single(*size: int, seed: int = 0) -> Tensor:
+        return picture(*size, seed=seed).float()
+
+    exact = evaluated(Extractor(tiny, tiny_weights, dtype=torch.float64), picture, None, spec())
+    extractor = Extractor(tiny, tiny_weights, dtype=torch.float32)
+    errors = [
+        error(evaluated(extractor, single, tiling, spec()).gradient.double(), exact.gradient)
+        for tiling in (Tiling(48), None)
+    ]
+    assert errors[0] < 2 * errors[1] < 1e-4
+
+
+class Watch(TorchDispatchMode):
+    """Keeps the largest number of positions of any tensor of more than three channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor) and tensor.ndim == 4 and tensor.shape[1] > 3:
+                self.largest = max(self.largest, tensor.shape[-2] * tensor.shape[-1])
+        return result
+
+
+def test_no_features_of_more_than_a_padded_tile_are_ever_there(extractor: Extractor, picture: Picture) -> None:
+    border = 1  # what convolutions read beyond the border is there for a moment
+    with Watch() as watch:
+        evaluated(extractor, picture, Tiling(32), spec())
+    assert 0 < watch.largest <= (32 + 15 + 2 * 80 + 2 * border) ** 2
+    with Watch() as watch:
+        evaluated(extractor, picture, None, spec())
+    assert watch.largest >= SIZE[0] * SIZE[1]
+
+
+class WholeOnly:
+    """A loss that does not add over tiles: the largest feature."""
+
+    layers = ("relu1_1",)
+    additive: ClassVar[bool] = False
+    is_linear: ClassVar[bool] = False
+
+    def summarize(self, seen: Features) -> Tensor:
+        return seen["relu1_1"].max()
+
+    def value(self, summary: Tensor) -> Tensor:
+        return summary
+
+
+def test_a_loss_that_does_not_add_refuses_tiles(extractor: Extractor, picture: Picture) -> None:
+    tiles = Tiling(32).tiles(SIZE, extractor.network, ["relu1_1"])
+    with pytest.raises(OptionError, match=r"largest.*whole picture") as caught:
+        Octave((Term("largest", 1.0, (WholeOnly(),) * len(tiles)),), tiles)
+    assert caught.value.exit_code == 2
+    alone = Octave((Term("largest", 1.0, (WholeOnly(),)),), Tiling(999).tiles(SIZE, extractor.network, ["relu1_1"]))
+    assert float(Objective(extractor, (alone,))(picture(*SIZE)).loss) > 0
+
+
+@pytest.mark.weights
+def test_the_smaller_halo_of_bfloat16_costs_less_than_bfloat16(vgg19: Weights, picture: Picture) -> None:
+    content, style, pixels = (picture(208, 224, seed=seed).float() for seed in range(3))
+
+    def gradient(dtype: torch.dtype, tiling: Tiling | None) -> Tensor:
+        objective = style_transfer_objective(
+            Extractor(VGG19, vgg19, dtype=dtype), content, style, spec(octaves=1), tiling=tiling
+        )
+        return objective(pixels).gradient
+
+    exact = gradient(torch.float32, None)
+    assert error(gradient(torch.float32, Tiling(64, 48)), exact) < 0.5 * error(gradient(torch.bfloat16, None), exact)
