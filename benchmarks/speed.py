@@ -59,7 +59,7 @@ def steps_of(way: str, files: Files, size: int) -> tuple[Steps, int]:
         return Baseline(load_weights(VGG19), content, style).steps(), content.shape[-1] * content.shape[-2]
     transfer = prepare(*files, spec, RunOptions(precision=way))
     level = transfer.levels[-1]
-    evaluate, solver = bounded(transfer.objective(level)), transfer.solver(level.iterations)
+    evaluate, solver = bounded(transfer.objective(level)), transfer.solver(level)
     return optimize(transfer.starting_point(level), evaluate, solver, 10**6), level.pixels
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,16 @@ from hypothesis import settings
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from impasto.device import Machine
 from impasto.errors import MissingWeightsError
 from impasto.features import Extractor
+from impasto.image.picture import Picture
 from impasto.networks import NETWORKS, VGG19, Network
+from impasto.pyramid import Level
+from impasto.record import new_record
+from impasto.spec import StyleSpec
+from impasto.transfer import Transfer
+from impasto.validation import build
 from impasto.weights import load_weights
 
 settings.register_profile("impasto", deadline=None, derandomize=True, max_examples=50)
@@ -195,3 +203,36 @@ def plain_stack() -> Callable[..., Callable[[Tensor], dict[str, Tensor]]]:
         return look
 
     return build
+
+
+LEVELS = (
+    Level((48, 64), (64, 48), 4, "tiny"),
+    Level((96, 128), (128, 96), 5, "tiny"),
+    Level((96, 128), (128, 96), 6, "tiny", tile=32, history=2, history_precision="bf16"),
+)
+
+
+@pytest.fixture
+def make_transfer(
+    tiny: Network, tiny_weights: dict[str, Tensor], picture: Callable[..., Tensor]
+) -> Callable[..., Transfer]:
+    def make(**options: Any) -> Transfer:
+        spec = build(StyleSpec, {"network": "vgg19", "history": 3, **options})
+        machine = Machine(torch.device("cpu"), torch.float32)
+        photo, painting = (
+            Picture(picture(*size, seed=seed).float()) for seed, size in enumerate([(96, 128), (128, 96)])
+        )
+        return Transfer(
+            photo=photo,
+            content=photo,
+            style=painting,
+            init=photo.pixels,
+            size=(96, 128),
+            spec=spec,
+            machine=machine,
+            levels=LEVELS,
+            extractors={"tiny": Extractor(tiny, tiny_weights)},
+            record=new_record(spec, machine, LEVELS, (96, 128), {}, {"tiny": "0"}),
+        )
+
+    return make

@@ -15,6 +15,7 @@ from impasto.estimate import MOST_EVALUATIONS, Cost
 from impasto.networks import Network
 from impasto.prepare import prepare
 from impasto.spec import RunOptions, StyleSpec
+from impasto.steps import Steps
 from impasto.transfer import Transfer
 
 COST = Cost({"tiny": 1.0}, {"tiny": 0.0})
@@ -38,7 +39,7 @@ def test_a_run_ends_before_the_evaluation_that_would_be_late(transfer: Transfer,
     fitted = budget.fitted(transfer, COST)
     assert fitted.levels[-1].iterations == MOST_EVALUATIONS
     done = 0
-    for _ in budget.steps(fitted.steps(), fitted, COST):
+    for _ in budget.steps(Steps(fitted), fitted, COST):
         done += 1
         now[0] += 1.0
     assert done == 12
@@ -46,7 +47,7 @@ def test_a_run_ends_before_the_evaluation_that_would_be_late(transfer: Transfer,
 
 def test_there_is_a_picture_however_short_the_time(transfer: Transfer, now: list[float]) -> None:
     fitted = Budget(now[0] - 5).fitted(transfer, COST)
-    steps = Budget(now[0] - 5).steps(fitted.steps(), fitted, COST)
+    steps = Budget(now[0] - 5).steps(Steps(fitted), fitted, COST)
     assert len(list(steps)) == 1
 
 
@@ -72,7 +73,7 @@ def test_the_library_takes_a_time(
 
 @pytest.mark.parametrize("quality", [0, 101, 500])
 def test_a_quality_that_is_none_is_refused(quality: int, transfer: Transfer, tmp_path: Path) -> None:
-    result = transfer.result([next(transfer.steps())])
+    result = transfer.result([next(Steps(transfer))])
     with pytest.raises(OptionError, match="quality"):
         result.save(tmp_path / "a.jpg", quality=quality)
     assert list(tmp_path.glob("a*")) == []

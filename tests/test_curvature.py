@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.curvature import Curvature
+from impasto.curvature import CHUNK, Curvature, Difference
 
 Pairs = list[tuple[Tensor, Tensor]]
 
@@ -16,6 +16,12 @@ def pairs(count: int, size: int = 50) -> Pairs:
     matrix = factor @ factor.T / size + 0.1 * torch.eye(size, dtype=torch.float64)
     steps = [torch.randn(size, generator=generator, dtype=torch.float64) for _ in range(count)]
     return [(step, matrix @ step) for step in steps]
+
+
+def remember(curvature: Curvature, step: Tensor, change: Tensor) -> bool:
+    """Keep the pair of a step and the change of the gradient over it."""
+    zero = torch.zeros_like(step)
+    return curvature.remember(Difference(step, zero), Difference(change, zero), 1e-8)
 
 
 def textbook(known: Pairs, gradient: Tensor) -> Tensor:
@@ -35,7 +41,7 @@ def textbook(known: Pairs, gradient: Tensor) -> Tensor:
 @pytest.mark.parametrize("history", [1, 5, 20])
 def test_the_direction_is_that_of_the_textbook(count: int, history: int) -> None:
     curvature, known = Curvature(history), pairs(count)
-    assert all(curvature.remember(s, y, 1e-8) for s, y in known)
+    assert all(remember(curvature, s, y) for s, y in known)
     assert len(curvature) == min(count, history)
     gradient = torch.randn(50, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     expected = textbook(known[-history:], gradient)
@@ -46,7 +52,7 @@ def test_the_direction_is_that_of_the_textbook(count: int, history: int) -> None
 def test_float32_is_precise_enough() -> None:
     curvature, known = Curvature(10), pairs(10)
     for s, y in known:
-        curvature.remember(s.float(), y.float(), 1e-8)
+        remember(curvature, s.float(), y.float())
     gradient = torch.randn(50, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     expected = textbook(known, gradient)
     assert (curvature.direction(gradient.float()) - expected).norm() < 1e-5 * expected.norm()
@@ -62,7 +68,7 @@ def test_on_an_ill_conditioned_valley_it_stays_near_the_textbook() -> None:
         step = curvature.direction(gradient) if curvature else -0.1 * gradient
         point, before = point + step, gradient
         gradient = scales.float() * point
-        if curvature.remember(step, gradient - before, 1e-8):
+        if remember(curvature, step, gradient - before):
             known.append((step.double(), (gradient - before).double()))
     expected = textbook(known[-100:], gradient.double())
     assert (curvature.direction(gradient) - expected).norm() < 1e-3 * expected.norm()
@@ -73,8 +79,8 @@ def test_a_state_goes_into_another_memory(before: int, after: int) -> None:
     gradient = torch.linspace(-1, 1, 50, dtype=torch.float64)
     whole, other, known = Curvature(before), Curvature(after), pairs(7)
     for s, y in known:
-        whole.remember(s, y, 1e-8)
-    other.remember(*known[0], 1e-8)
+        remember(whole, s, y)
+    remember(other, *known[0])
     other.load_state_dict(whole.state_dict())
     count = min(before, after)
     torch.testing.assert_close(other.direction(gradient), textbook(known[-count:], gradient), rtol=1e-9, atol=1e-9)
@@ -88,34 +94,74 @@ def test_the_curvature_that_was_tested_is_the_one_that_counts() -> None:
     for _ in range(10):
         s, y = torch.randn(2, 20_000, generator=generator)
         curvature = Curvature(3)
-        if curvature.remember(s, y, 1e-8):
+        if remember(curvature, s, y):
             tested = float(torch.dot(s, y))
-            assert [row[column] for row, column in zip(curvature.state_dict()["products"], (1, 0), strict=True)] == [
-                tested,
-                tested,
-            ]
+            curvature.direction(s)  # by now all products are known
+            products = curvature.state_dict()["products"]
+            assert products[1][0] == products[0][1] == tested
+
+
+def long_pairs(count: int) -> Pairs:
+    """Vectors of more than one chunk."""
+    generator = torch.Generator().manual_seed(3)
+    steps = [torch.randn(CHUNK + 1000, generator=generator) for _ in range(count)]
+    scales = torch.linspace(0.1, 2, CHUNK + 1000)
+    return [(step, scales * step) for step in steps]
+
+
+def test_long_vectors_are_gone_through_in_parts() -> None:
+    curvature, known = Curvature(3), long_pairs(5)
+    assert all(remember(curvature, s, y) for s, y in known)
+    gradient = torch.linspace(-1, 1, CHUNK + 1000)
+    expected = textbook([(s.double(), y.double()) for s, y in known[-3:]], gradient.double())
+    assert (curvature.direction(gradient) - expected).norm() < 1e-5 * expected.norm()
+
+
+def test_rows_in_bfloat16_are_pairs_of_rounded_vectors() -> None:
+    """Half the memory: the direction is exactly that of the rounded pairs."""
+    curvature, known = Curvature(3, torch.bfloat16), long_pairs(4)
+    for s, y in known:
+        remember(curvature, s, y)
+    assert curvature.state_dict()["rows"].dtype == torch.bfloat16
+    gradient = torch.linspace(-1, 1, CHUNK + 1000)
+    rounded = [(s.bfloat16().double(), y.bfloat16().double()) for s, y in known[-3:]]
+    expected = textbook(rounded, gradient.double())
+    assert (curvature.direction(gradient) - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_a_unit_keeps_products_from_leaving_the_range(unit: float) -> None:
+    plain, scaled = Curvature(3), Curvature(3)
+    for s, y in pairs(4):
+        zero = torch.zeros_like(s)
+        plain.remember(Difference(s, zero), Difference(y, zero), 1e-8)
+        change = Difference((y * unit).float(), zero.float(), unit)
+        assert scaled.remember(Difference(s.float(), zero.float()), change, 1e-8)
+    gradient = torch.linspace(-1, 1, 50, dtype=torch.float64)
+    ours, theirs = scaled.direction((gradient * unit).float(), unit), plain.direction(gradient)
+    assert (ours - theirs).norm() < 1e-5 * theirs.norm()
 
 
 def test_a_pair_without_curvature_is_not_kept_and_takes_nobodys_place() -> None:
     curvature = Curvature(2)
     (s, y), (other, its), (gradient, _) = pairs(3)
-    curvature.remember(s, y, 1e-8)
-    curvature.remember(other, its, 1e-8)
+    remember(curvature, s, y)
+    remember(curvature, other, its)
     before = curvature.direction(gradient)
     for change in (-y, torch.zeros_like(y)):
-        assert not curvature.remember(s, change, 1e-8)
+        assert not remember(curvature, s, change)
     torch.testing.assert_close(curvature.direction(gradient), before, rtol=1e-12, atol=0)
 
 
 def test_what_was_forgotten_leaves_no_trace() -> None:
     fresh, used = Curvature(3), Curvature(3)
     for s, y in pairs(7):
-        used.remember(s, y, 1e-8)
+        remember(used, s, y)
     used.clear()
     assert not used
     for s, y in pairs(2):
-        assert fresh.remember(s, y, 1e-8)
-        assert used.remember(s, y, 1e-8)
+        assert remember(fresh, s, y)
+        assert remember(used, s, y)
     gradient = torch.linspace(-1, 1, 50, dtype=torch.float64)
     assert torch.equal(fresh.direction(gradient), used.direction(gradient))
 
@@ -125,10 +171,10 @@ def test_it_goes_on_from_a_saved_state_to_the_last_bit(count: int) -> None:
     whole, restored = Curvature(3), Curvature(3)
     known = pairs(8)
     for s, y in known[:count]:
-        whole.remember(s.float(), y.float(), 1e-8)
+        remember(whole, s.float(), y.float())
     restored.load_state_dict(whole.state_dict())
     gradient = torch.linspace(-1, 1, 50)
     for s, y in known[count:]:
         for each in (whole, restored):
-            each.remember(s.float(), y.float(), 1e-8)
+            remember(each, s.float(), y.float())
         assert torch.equal(whole.direction(gradient), restored.direction(gradient))

@@ -18,6 +18,7 @@ from impasto.errors import InputError
 from impasto.image.files import origin_of
 from impasto.networks import Network
 from impasto.record import Input, Record, read_record
+from impasto.steps import Steps
 
 QUICK: dict[str, Any] = {"size": 48, "num_iterations": 3, "coarse_iterations": (), "precision": "fp32"}
 
@@ -78,11 +79,11 @@ def test_a_run_that_was_stopped_records_what_was_done(installed: Network, photo:
     spec = StyleSpec(size="112", num_iterations=4, coarse_iterations="2")
     transfer = prepare(photo, painting, spec, RunOptions())
     assert [level.iterations for level in transfer.levels] == [8, 4]
-    steps = transfer.steps()
+    steps = Steps(transfer)
     result = transfer.result(next(steps) for _ in range(9))
     assert result.record is not None
     assert [level.iterations for level in result.record.levels] == [8, 1]
-    within_the_coarse_size = transfer.result(step for step, _ in zip(transfer.steps(), range(5), strict=False))
+    within_the_coarse_size = transfer.result(step for step, _ in zip(Steps(transfer), range(5), strict=False))
     assert within_the_coarse_size.record is not None
     assert [level.iterations for level in within_the_coarse_size.record.levels] == [5]
     assert within_the_coarse_size.record.size == (112, 84)

@@ -183,7 +183,7 @@ def test_the_memory_of_lbfgs_is_bounded(history: int) -> None:
     for point, _ in visit(solver, rosenbrock, ROSENBROCK_START, 40):
         kept = sum(tensor.numel() for tensor in tensors(solver.state_dict()))
         sizes.append(kept / point.numel())
-    assert 2 * history < max(sizes) <= 2 * history + 3
+    assert 2 * history < max(sizes) <= 2 * history + 2
 
 
 def test_more_memory_needs_fewer_evaluations() -> None:
@@ -227,13 +227,14 @@ def test_a_saved_state_continues_exactly(make: MakeSolver, break_at: int) -> Non
 
 
 @pytest.mark.parametrize("make", SOLVERS)
-def test_a_saved_state_is_not_changed_by_going_on(make: MakeSolver) -> None:
-    solver = make()
-    *_, (point, _) = visit(solver, rosenbrock, ROSENBROCK_START, 10)
-    state = solver.state_dict()
-    before = [tensor.clone() for tensor in tensors(state)]
-    minimize(solver, rosenbrock, point, 10)
-    assert all(torch.equal(one, other) for one, other in zip(before, tensors(state), strict=True))
+def test_saving_a_state_changes_nothing(make: MakeSolver) -> None:
+    whole = [point for point, _ in visit(make(), rosenbrock, ROSENBROCK_START, 25)]
+    solver, point, points = make(), ROSENBROCK_START, []
+    for _ in range(25):
+        points.append(point)
+        solver.state_dict()
+        point = solver.step(point, *look(rosenbrock, point))
+    assert all(torch.equal(one, other) for one, other in zip(whole, points, strict=True))
 
 
 @pytest.mark.parametrize("make", SOLVERS)

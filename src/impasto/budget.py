@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from impasto.estimate import Cost, fit_levels, measure_cost, open_ended, seconds_of_next
 from impasto.optimize import Step
+from impasto.steps import Steps
 from impasto.transfer import Transfer
 
 __all__ = ["Budget", "within"]
@@ -39,8 +40,8 @@ class Budget:
 def within(transfer: Transfer, seconds: float | None) -> tuple[Transfer, Iterator[Step]]:
     """The run and its steps, which end within ``seconds`` from here on unless that is None."""
     if seconds is None:
-        return transfer, transfer.steps()
+        return transfer, Steps(transfer)
     budget = Budget(time.monotonic() + seconds)
     cost = measure_cost(transfer)
     fitted = budget.fitted(transfer, cost)
-    return fitted, budget.steps(fitted.steps(), fitted, cost)
+    return fitted, budget.steps(Steps(fitted), fitted, cost)

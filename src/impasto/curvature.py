@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Curvature"]
+__all__ = ["Curvature", "Difference"]
+
+CHUNK = 2**18
+"""Values of long vectors that are gone through at once: what is made of them on the way stays small."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """(after - before) / ``unit`` of two tensors, a part at a time."""
+
+    after: Tensor
+    before: Tensor
+    unit: float = 1.0
+
+    def __len__(self) -> int:
+        return self.after.numel()
+
+    def part(self, chunk: slice) -> Tensor:
+        """The values of ``chunk``."""
+        after, before = (each.reshape(-1)[chunk] for each in (self.after, self.before))
+        return after - before if self.unit == 1 else after / self.unit - before / self.unit
 
 
 class Curvature:
@@ -21,16 +43,20 @@ class Curvature:
 
     Departure: the recursion starts from |s| / |y| of the newest pair, the geometric mean of the two steps of Barzilai
     and Borwein (1988), instead of the shorter one, sᵀy / yᵀy; that measured lower losses.
+
+    Rows are kept in ``dtype``, that of the vectors unless given; the products are those of the rows as they are kept.
     """
 
-    def __init__(self, history: int) -> None:
+    def __init__(self, history: int, dtype: torch.dtype | None = None) -> None:
         self.history = history
+        self.dtype = dtype
         self._rows: Tensor | None = (
             None  # s, y, s, y, ...: 2 history x values; on a CPU, what is unused takes no memory
         )
+        self._precision = torch.float32  # of their products
         self._order: list[int] = []  # the places of the pairs, oldest first
         self._products = torch.zeros(0, 0, dtype=torch.float64)  # of all rows with each other
-        self._unsettled: tuple[float, float, float] | None = None  # |s|², |y|², sᵀy of a pair without other products
+        self._unsettled: list[float] | None = None  # |s|², |y|², sᵀy of a pair without other products
 
     def __len__(self) -> int:
         return len(self._order)
@@ -40,31 +66,42 @@ class Curvature:
         self._order.clear()
         self._unsettled = None
 
-    def remember(self, step: Tensor, change: Tensor, least: float) -> bool:
+    def remember(self, step: Difference, change: Difference, least: float) -> bool:
         """Keep the pair, in place of the oldest one, if sᵀy > ``least`` |s| |y|; return whether it was kept."""
-        s, y = step.flatten(), change.flatten()
-        squares, curvature = (float(torch.dot(s, s)), float(torch.dot(y, y))), float(torch.dot(s, y))
-        if curvature <= least * math.sqrt(squares[0]) * math.sqrt(squares[1]):
+        dtype = self.dtype or step.after.dtype
+
+        def parts() -> Iterator[tuple[slice, Tensor, Tensor]]:
+            for chunk in _chunks(len(step)):
+                yield chunk, step.part(chunk).to(dtype), change.part(chunk).to(dtype)
+
+        wide = _wide(step.after)
+        sums = sum(
+            torch.stack([torch.dot(s, s), torch.dot(y, y), torch.dot(s, y)]).to(wide)
+            for s, y in ((s.to(step.after.dtype), y.to(step.after.dtype)) for _, s, y in parts())
+        )
+        assert isinstance(sums, Tensor)
+        step_squared, change_squared, curvature = sums.tolist()
+        if not curvature > least * math.sqrt(step_squared) * math.sqrt(change_squared):
             return False
         self._settle()
         if self._rows is None:
-            self._provide(s, s.numel())
+            self._provide(step.after, len(step))
         assert self._rows is not None
         place = self._order.pop(0) if len(self) == self.history else len(self)
         self._order.append(place)
-        self._rows[2 * place], self._rows[2 * place + 1] = s, y
-        self._unsettled = (*squares, curvature)
+        for chunk, s, y in parts():
+            self._rows[2 * place, chunk], self._rows[2 * place + 1, chunk] = s, y
+        self._unsettled = [step_squared, change_squared, curvature]
         return True
 
-    def direction(self, gradient: Tensor) -> Tensor:
-        """-H g; at least one pair has to be known.
+    def direction(self, gradient: Tensor, unit: float = 1.0) -> Tensor:
+        """-H g for the ``gradient`` divided by ``unit``; at least one pair has to be known.
 
         Throughout, the direction is Σ of_rows[i] row i + of_gradient g.
         """
         assert self._rows is not None
         used = 2 * len(self)
-        g = gradient.flatten()
-        with_gradient = self._settle(g)
+        with_gradient = self._settle(gradient, unit)
         products = self._products[:used, :used]
         of_rows = torch.zeros(used, dtype=torch.float64)
         of_gradient = -1.0
@@ -86,15 +123,26 @@ class Curvature:
         for place, alpha in reversed(alphas.items()):
             s, y = 2 * place, 2 * place + 1
             of_rows[s] += alpha - along(y) / float(products[s, y])
-        direction = of_rows.to(g.dtype).to(g.device) @ self._rows[:used]
-        return direction.add_(g, alpha=of_gradient).view_as(gradient)
+        return self._combined(of_rows, gradient, of_gradient, unit)
+
+    def _combined(self, of_rows: Tensor, gradient: Tensor, of_gradient: float, unit: float) -> Tensor:
+        """Σ of_rows[i] row i + of_gradient gradient / unit."""
+        assert self._rows is not None
+        coefficients = of_rows.to(gradient.dtype).to(gradient.device)
+        result, g = torch.empty_like(gradient, memory_format=torch.contiguous_format), gradient.reshape(-1)
+        flat = result.view(-1)
+        for chunk in _chunks(g.numel()):
+            rows = self._rows[: len(of_rows), chunk].to(g.dtype)
+            flat[chunk] = (coefficients @ rows).add_(g[chunk] / unit, alpha=of_gradient)
+        return result
 
     def _provide(self, like: Tensor, values: int) -> None:
         """A block for all pairs there will be, of so many values each."""
-        self._rows = like.new_empty(2 * self.history, values)
+        self._rows = like.new_empty(2 * self.history, values, dtype=self.dtype or like.dtype)
+        self._precision = torch.float64 if like.dtype == torch.float64 else torch.float32
         self._products = torch.zeros(2 * self.history, 2 * self.history, dtype=torch.float64)
 
-    def _settle(self, gradient: Tensor | None = None) -> list[float]:
+    def _settle(self, gradient: Tensor | None = None, unit: float = 1.0) -> list[float]:
         """Find the products of an unsettled pair with all rows, and in the same pass those of ``gradient``; return the
         latter.
         """
@@ -102,8 +150,7 @@ class Curvature:
             return []
         used = 2 * len(self)
         newest = [2 * self._order[-1], 2 * self._order[-1] + 1] if self._unsettled else []
-        vectors = [*self._rows[newest], *([] if gradient is None else [gradient])]
-        products = (self._rows[:used] @ torch.stack(vectors).T).cpu().double()
+        products = self._with_rows(newest, gradient, unit)
         if self._unsettled:
             s, y = newest
             self._products[:used, newest] = products[:, :2]
@@ -115,12 +162,27 @@ class Curvature:
         found: list[float] = products[:, len(newest) :].flatten().tolist()
         return found
 
+    def _with_rows(self, newest: Sequence[int], gradient: Tensor | None, unit: float) -> Tensor:
+        """The products of all rows with the ``newest`` ones and with the gradient, in float64, a column each."""
+        assert self._rows is not None
+        used, wide = 2 * len(self), self._precision
+        g = None if gradient is None else gradient.reshape(-1)
+        sums = torch.zeros(used, len(newest) + (g is not None), dtype=_wide(self._rows), device=self._rows.device)
+        for chunk in _chunks(self._rows.shape[1]):
+            rows = self._rows[:used, chunk].to(wide)
+            vectors = [*rows[newest], *([] if g is None else [g[chunk] / unit])]
+            sums += (rows @ torch.stack(vectors).T).to(sums.dtype)
+        return sums.cpu().double()
+
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on later: tensors and numbers. Rows are copied, as they are used again."""
-        self._settle()
+        """All that is needed to go on later: tensors, which the next step changes, and numbers."""
         used = 2 * len(self)
-        rows = None if self._rows is None else self._rows[:used].clone()
-        return {"rows": rows, "order": list(self._order), "products": self._products[:used, :used].tolist()}
+        return {
+            "rows": None if self._rows is None else self._rows[:used],
+            "order": list(self._order),
+            "products": self._products[:used, :used].tolist(),
+            "unsettled": self._unsettled,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; if there were more pairs than ``history``, from the newest ones."""
@@ -136,5 +198,14 @@ class Curvature:
             kept = [row for place in order[-self.history :] for row in (2 * place, 2 * place + 1)]
             rows, products, order = rows[kept], products[kept][:, kept], list(range(self.history))
         self._order = order
+        self._unsettled = state["unsettled"]
         self._rows[: len(rows)] = rows
         self._products[: len(rows), : len(rows)] = products
+
+
+def _chunks(values: int) -> Iterator[slice]:
+    return (slice(start, min(start + CHUNK, values)) for start in range(0, values, CHUNK))
+
+
+def _wide(like: Tensor) -> torch.dtype:
+    return torch.float32 if like.device.type == "mps" else torch.float64

@@ -85,7 +85,7 @@ class Tile:
 class Tiling:
     """How pictures are cut that are larger than a padded tile: cores of ``side`` x ``side`` pixels, roughly.
 
-    ``halo`` pixels around each are seen as well; None: as many as make it exact.
+    As many pixels around each are seen as make it exact, or ``halo``, if that is less.
     """
 
     side: int
@@ -94,7 +94,8 @@ class Tiling:
     def tiles(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> tuple[Tile, ...]:
         """The tiles of a picture of (height, width) ``size``, of which ``network`` is to see ``layers``."""
         stride = max((network.stride(layer) for layer in layers), default=1)
-        halo = exact_halo(network, layers) if self.halo is None else self.halo
+        halo = exact_halo(network, layers)
+        halo = halo if self.halo is None else min(halo, self.halo)
         halo = -(-halo // stride) * stride  # another one would shift the positions
         if size[0] * size[1] <= (self.side + 2 * halo) ** 2:
             return whole(size)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from impasto.device import Machine
-from impasto.errors import OptionError
+from impasto.errors import ImpastoError, OptionError
 from impasto.networks import VGG19, Network
+from impasto.pyramid import Level
 from impasto.spec import StyleSpec
 
-__all__ = ["check_memory", "memory_bytes", "peak_bytes"]
+__all__ = ["check_memory", "in_smaller_tiles", "is_out_of_memory", "memory_bytes", "peak_bytes"]
 
 ACTIVATION_VALUES = 680
 """What one evaluation of VGG-19 keeps for its gradient at the full size: values of its dtype per pixel, as measured."""
@@ -21,6 +23,9 @@ PIXEL_BYTES = 120
 
 BASE_BYTES = 600e6
 """PyTorch, the weights, and the pictures."""
+
+SMALLEST_TILE = 128
+"""Side in pixels: smaller tiles would be little but halo."""
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -44,6 +49,22 @@ def _system_memory() -> tuple[int | None, int | None]:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
     except (AttributeError, OSError, ValueError):
         return None, None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether ``error`` says that an allocation failed; PyTorch has a type of its own for that on GPUs only."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+def in_smaller_tiles(level: Level) -> Level:
+    """The same in tiles of a quarter of the pixels; raise ImpastoError if they are as small as is of use."""
+    largest = level.tile or max(level.size)
+    if largest <= SMALLEST_TILE:
+        raise ImpastoError(
+            "There is not enough memory, even in the smallest tiles: close other programs, or use a smaller --size."
+        )
+    return replace(level, tile=max(SMALLEST_TILE, largest // 2))
 
 
 def peak_bytes(size: tuple[int, int], spec: StyleSpec, machine: Machine, networks: Iterable[Network]) -> float:

@@ -20,8 +20,8 @@ class Step:
 
     ``index`` counts from 1 to ``of`` at the present size; ``evaluation`` belongs to ``pixels``, 1 x 3 x H x W.
     Values of ``pixels`` may leave [0, 1]; they were evaluated at the nearest values inside. ``finish`` makes the
-    picture that people are to see of the one that was evaluated. ``level`` is the part of the run, from 0, and
-    ``network`` the name of the one that looked.
+    picture that people are to see of the one that was evaluated. ``level`` is the part of the run, from 0, ``network``
+    the name of the one that looked, and ``tile`` the side of the tiles in which it did, 0 for the whole picture.
     """
 
     pixels: Tensor
@@ -31,6 +31,7 @@ class Step:
     finish: Callable[[Tensor], Tensor] | None = None
     level: int = 0
     network: str = ""
+    tile: int = 0
 
     @property
     def image(self) -> Tensor:
@@ -53,6 +54,11 @@ class Step:
         """Each term's share of the loss by name; waits for the device."""
         return self.evaluation.terms
 
+    def without_gradient(self) -> Step:
+        """The same for those who keep it, not to go on from it: with a gradient of no values."""
+        loss = self.evaluation.loss
+        return replace(self, evaluation=replace(self.evaluation, gradient=loss.new_empty(0)))
+
     def better_than(self, other: Step | None) -> Step:
         """The better one of two steps: the later part of the run, or the lower loss in it; never a loss of NaN."""
         if other is None or (self.level, self.size) != (other.level, other.size):
@@ -60,16 +66,26 @@ class Step:
         return self if self.loss <= other.loss or math.isnan(other.loss) else other
 
 
-def optimize(pixels: Tensor, evaluate: Evaluate, solver: Solver, iterations: int) -> Iterator[Step]:
+def optimize(
+    pixels: Tensor,
+    evaluate: Evaluate,
+    solver: Solver,
+    iterations: int,
+    *,
+    done: int = 0,
+    best: Step | None = None,
+) -> Iterator[Step]:
     """Minimize ``evaluate`` from ``pixels``, yielding after each of ``iterations`` evaluations.
 
     Without a line search a single step may lead uphill; so the last Step is the best one seen, the picture to keep.
+    Where ``done`` of the evaluations were made before, it goes on with ``pixels``, and ``best`` is the best of those.
     """
-    best: Step | None = None
-    for index in range(1, iterations + 1):
-        evaluation = evaluate(pixels)
-        step = Step(pixels, evaluation, index, iterations)
-        best = step.better_than(best)
-        yield step if index < iterations else replace(best, index=index)
-        if index < iterations:
-            pixels = solver.step(pixels, evaluation.loss, evaluation.gradient)
+    for index in range(done + 1, iterations + 1):
+        step = Step(pixels, evaluate(pixels), index, iterations)
+        best = step.better_than(best).without_gradient()
+        if index == iterations:
+            yield replace(best, index=index)
+            return
+        yield step
+        pixels = solver.step(pixels, step.evaluation.loss, step.evaluation.gradient)
+        del step  # with the gradient, while the next one is computed

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from impasto.errors import InputError, OptionError
 from impasto.networks import NETWORKS
 from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, scaled_to_long_side
 
-__all__ = ["MOST_ITERATIONS", "Level", "coarse_network", "plan_pyramid"]
+__all__ = ["MOST_ITERATIONS", "HistoryPrecision", "Level", "coarse_network", "plan_pyramid"]
 
 Size = tuple[int, int]
+HistoryPrecision = Literal["fp32", "bf16"]
 
 MOST_ITERATIONS = 1_000_000
 
@@ -18,12 +20,19 @@ MOST_ITERATIONS = 1_000_000
 @dataclass(frozen=True)
 class Level:
     """One part of a run: (height, width) of the picture and of the painting in pixels, the evaluations, and the name of
-    the network that looks."""
+    the network that looks.
+
+    ``tile`` is the side in pixels of the tiles in which it looks, 0 for the whole picture; ``history`` how many steps
+    L-BFGS remembers, None for those that were asked for, and ``history_precision`` in which numbers.
+    """
 
     size: Size
     style_size: Size
     iterations: int
     network: str = "vgg19"
+    tile: int = 0
+    history: int | None = None
+    history_precision: HistoryPrecision = "fp32"
 
     @property
     def pixels(self) -> int:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from impasto.errors import InputError
 from impasto.image.files import File, Origin, name_of, opened, origin_of
 from impasto.image.metadata import read_settings
-from impasto.pyramid import MOST_ITERATIONS, Level
+from impasto.pyramid import MOST_ITERATIONS, HistoryPrecision, Level
 from impasto.spec import MAX_SIDE, MIN_SIDE, StyleSpec
 from impasto.version import __version__
 
@@ -56,13 +56,16 @@ class Input(_Part):
 
 
 class RecordedLevel(_Part):
-    """A part of the run: (width, height) of the picture and of the painting, the evaluations that were done, and the
-    name of the network that looked."""
+    """A part of the run: (width, height) of the picture and of the painting, the evaluations that were done, the name
+    of the network that looked, and how it was fitted into memory (see Level)."""
 
     size: Sides
     style_size: Sides
     iterations: int = Field(ge=1, le=MOST_ITERATIONS)
     network: str = Field(max_length=100)
+    tile: int = Field(0, ge=0, le=10 * MAX_SIDE)
+    history: int | None = Field(None, ge=1, le=1000)
+    history_precision: HistoryPrecision = "fp32"
 
 
 class Computed(_Part):
@@ -129,9 +132,10 @@ class Record(_Part):
 
     def done(self, history: Sequence[Mapping[str, Any]], loss: float) -> Record:
         """The record of what was done in the end, which is less than planned if someone stopped it."""
-        counts = [len(list(steps)) for _, steps in groupby(history, key=lambda step: step["level"])]
+        done = [list(steps) for _, steps in groupby(history, key=lambda step: step["level"])]
         levels = tuple(
-            level.model_copy(update={"iterations": count}) for level, count in zip(self.levels, counts, strict=False)
+            level.model_copy(update={"iterations": len(steps), "tile": steps[-1]["tile"]})
+            for level, steps in zip(self.levels, done, strict=False)
         )
         return self.model_copy(update={"levels": levels, "loss": loss})
 
@@ -151,7 +155,16 @@ class Record(_Part):
     def plan(self) -> list[Level]:
         """The levels to compute again."""
         return [
-            Level(level.size[::-1], level.style_size[::-1], level.iterations, level.network) for level in self.levels
+            Level(
+                level.size[::-1],
+                level.style_size[::-1],
+                level.iterations,
+                level.network,
+                level.tile,
+                level.history,
+                level.history_precision,
+            )
+            for level in self.levels
         ]
 
     def to_json(self) -> str:
@@ -258,7 +271,13 @@ def new_record(
 def _recorded(levels: Sequence[Level]) -> tuple[RecordedLevel, ...]:
     return tuple(
         RecordedLevel(
-            size=level.size[::-1], style_size=level.style_size[::-1], iterations=level.iterations, network=level.network
+            size=level.size[::-1],
+            style_size=level.style_size[::-1],
+            iterations=level.iterations,
+            network=level.network,
+            tile=level.tile,
+            history=level.history,
+            history_precision=level.history_precision,
         )
         for level in levels
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-__all__ = ["Result"]
+__all__ = ["Collected", "Result", "describe"]
 
 
 @dataclass(frozen=True)
 class Result:
     """``picture`` is the finished one, with the transparency, profile, depth and metadata of the photo; ``history`` has
     one entry an evaluation:
-    ``{"size": (width, height), "network": name, "level": part of the run, from 0, "step": ..., "of": ..., "loss": ...,
-    "terms": {name: share of the loss}}``.
+    ``{"size": (width, height), "network": name, "level": part of the run, from 0, "tile": side of the tiles or 0,
+    "step": ..., "of": ..., "loss": ..., "terms": {name: share of the loss}}``.
     ``record`` is what goes into the file, so that it can be made again.
     """
 
@@ -62,18 +62,10 @@ class Result:
         An iterable that ends early, because someone stopped it, gives the best picture so far. From ``photo`` come
         transparency, profile, depth and metadata.
         """
-        history = []
-        best: Step | None = None
+        collected = Collected()
         for step in steps:
-            history.append(describe(step))
-            best = step.better_than(best)
-        if best is None:
-            raise ValueError("a result needs at least one step")
-        if not math.isfinite(best.loss):
-            raise ImpastoError(NOT_FINITE)
-        picture = (photo.resized(size) if photo else Picture(best.image)).with_pixels(resize(best.image, size).cpu())
-        done = record.done(history, best.loss) if record else None
-        return cls(picture, spec, tuple(history), best.loss, done)
+            collected.add(step)
+        return collected.result(spec, size, photo=photo, record=record)
 
     @property
     def tensor(self) -> Tensor:
@@ -132,6 +124,32 @@ class Result:
         return figure
 
 
+@dataclass
+class Collected:
+    """What is kept of the steps of a run that goes on: the best one of its last part, and a line about each."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: Step | None = None
+
+    def add(self, step: Step) -> None:
+        """Keep what is to be kept of ``step``."""
+        self.history.append(describe(step))
+        self.best = step.better_than(self.best).without_gradient()
+
+    def result(
+        self, spec: StyleSpec, size: tuple[int, int], *, photo: Picture | None = None, record: Record | None = None
+    ) -> Result:
+        """See ``Result.collect``."""
+        best = self.best
+        if best is None:
+            raise ValueError("a result needs at least one step")
+        if not math.isfinite(best.loss):
+            raise ImpastoError(NOT_FINITE)
+        picture = (photo.resized(size) if photo else Picture(best.image)).with_pixels(resize(best.image, size).cpu())
+        done = record.done(self.history, best.loss) if record else None
+        return Result(picture, spec, tuple(self.history), best.loss, done)
+
+
 def describe(step: Step) -> dict[str, Any]:
     """A step in plain numbers, as in ``Result.history`` and in the JSON progress."""
     height, width = step.size
@@ -139,6 +157,7 @@ def describe(step: Step) -> dict[str, Any]:
         "size": (width, height),
         "network": step.network,
         "level": step.level,
+        "tile": step.tile,
         "step": step.index,
         "of": step.of,
         "loss": step.loss,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from impasto.curvature import Curvature
+from impasto.curvature import Curvature, Difference
 from impasto.errors import ImpastoError
 
 __all__ = ["LBFGS", "Adam", "Solver"]
@@ -35,7 +35,7 @@ class Solver(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on later: tensors and numbers."""
+        """All that is needed to go on later: tensors, which the next step may change, and numbers."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -49,7 +49,8 @@ class LBFGS:
     Departures: the first step moves the values by ``first_step`` (root mean square) instead of by a length that
     depends on the scale of the loss; a pair (s, y) is kept if sᵀy > ``curvature`` |s| |y|, a test without units; no
     step moves the values by more than ``max_step`` (root mean square); after a failed step it returns to the last good
-    point, forgets the curvature and goes a shorter way down the gradient. Memory: 2 ``history`` + 3 times the point.
+    point, forgets the curvature and goes a shorter way down the gradient. Memory: 2 ``history`` times the point in
+    ``memory_dtype``, that of the point unless given, and twice the point.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class LBFGS:
         first_step: float = 0.01,
         max_step: float = 0.25,
         curvature: float = 1e-8,
+        memory_dtype: torch.dtype | None = None,
     ) -> None:
         self.history = history
         self.first_step = first_step
         self.max_step = max_step
         self.curvature = curvature
-        self._pairs = Curvature(history)
+        self._pairs = Curvature(history, memory_dtype)
         self._point: Tensor | None = None  # the last good one
         self._gradient: Tensor | None = None
         self._unit = 0.0  # the largest entry of the first gradient: in it, no product over- or underflows
@@ -75,14 +77,14 @@ class LBFGS:
         value = float(loss)
         if not self._is_good(value, gradient):
             return self._restart()
-        self._unit = self._unit or float(gradient.abs().max())
-        gradient = gradient / (self._unit or 1.0)
+        self._unit = self._unit or float(gradient.abs().max()) or 1.0
         if self._point is not None and self._gradient is not None:
-            self._pairs.remember(point - self._point, gradient - self._gradient, self.curvature)
+            change = Difference(gradient, self._gradient, self._unit)
+            self._pairs.remember(Difference(point, self._point), change, self.curvature)
         self._point, self._gradient = point, gradient
         self._best = min(self._best, value)
         self._shrink = min(1.0, 2 * self._shrink)
-        return point + self._limited(self._direction(gradient))
+        return self._limited(self._direction(gradient)).add_(point)
 
     def _is_good(self, value: float, gradient: Tensor) -> bool:
         finite = math.isfinite(value) and bool(torch.isfinite(gradient).all())
@@ -93,21 +95,23 @@ class LBFGS:
         self._shrink = max(self._shrink / 4, SMALLEST_SHRINK)
         if self._point is None or self._gradient is None:
             raise ImpastoError(NOT_FINITE)
-        return self._point + self._limited(self._direction(self._gradient))
+        return self._limited(self._direction(self._gradient)).add_(self._point)
 
     def _direction(self, gradient: Tensor) -> Tensor:
         if self._pairs:
-            return self._pairs.direction(gradient)
+            return self._pairs.direction(gradient, self._unit)
+        direction = gradient / self._unit
         length = self.first_step * self._shrink * math.sqrt(gradient.numel())
-        norm = float(gradient.norm())
-        return gradient * (-length / norm) if norm else gradient
+        norm = float(direction.norm())
+        return direction.mul_(-length / norm) if norm else direction
 
     def _limited(self, direction: Tensor) -> Tensor:
+        """``direction`` itself, no longer than a step may be."""
         length = float(direction.norm()) / math.sqrt(direction.numel())
-        return direction * min(1.0, self.max_step / max(length, 1e-300))
+        return direction.mul_(min(1.0, self.max_step / max(length, 1e-300)))
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on later: tensors and numbers."""
+        """All that is needed to go on later: tensors, which the next step may change, and numbers."""
         return {
             "pairs": self._pairs.state_dict(),
             "point": self._point,
@@ -171,7 +175,7 @@ class Adam:
         return mean / (square.sqrt() + self.epsilon) * (-self.learning_rate * self._shrink)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on later: tensors and numbers."""
+        """All that is needed to go on later: tensors, which the next step may change, and numbers."""
         return {
             "count": self._count,
             "unit": self._unit,

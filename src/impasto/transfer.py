@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from impasto.color import with_colors_of
-from impasto.device import Machine, using_threads
+from impasto.device import Machine
 from impasto.features import Extractor
+from impasto.grid import HALO_OF_BF16, Tiling
 from impasto.image.picture import Picture
 from impasto.image.resize import resize
-from impasto.objective import Evaluation, Objective, bounded
-from impasto.optimize import Step, optimize
+from impasto.objective import Evaluation, Objective
+from impasto.optimize import Step
 from impasto.pyramid import Level
 from impasto.record import Record
 from impasto.result import Result
@@ -24,8 +24,6 @@ from impasto.spec import StyleSpec
 from impasto.targets import style_transfer_objective
 
 __all__ = ["Transfer"]
-
-log = logging.getLogger("impasto")
 
 
 @dataclass(frozen=True)
@@ -64,27 +62,13 @@ class Transfer:
             self.spec,
             content_alpha=None if content.alpha is None else content.alpha.to(device),
             style_alpha=None if style.alpha is None else style.alpha.to(device),
+            tiling=self.tiling(level),
         )
 
-    def steps(self) -> Iterator[Step]:
-        """Optimize coarse to fine, yielding every evaluation; each size starts from the best of the one before."""
-        return _with_threads(self._steps(), self.machine.threads)
-
-    def _steps(self) -> Iterator[Step]:
-        finish = self.finished if self.spec.color == "content" else None
-        if self.spec.strength == 0:
-            photo = self.content.resized(self.size).pixels
-            unchanged = Evaluation(torch.zeros(()), torch.zeros_like(photo))
-            yield Step(photo, unchanged, 1, 1, finish, network=self.spec.network)
-            return
-        previous = self.init
-        for place, level in enumerate(self.levels):
-            log.debug("%d x %d, %d evaluations of %s", level.size[1], level.size[0], level.iterations, level.network)
-            evaluate = bounded(self.objective(level))
-            start = self.starting_point(level, previous)
-            for step in optimize(start, evaluate, self.solver(level.iterations), level.iterations):
-                yield replace(step, finish=finish, level=place, network=level.network)
-                previous = step.pixels.clamp(0, 1)  # of the last step, which is the best one
+    def tiling(self, level: Level) -> Tiling | None:
+        """The tiles in which ``level`` is looked at; None for the whole picture."""
+        halo = HALO_OF_BF16 if self.machine.dtype == torch.bfloat16 else None
+        return Tiling(level.tile, halo) if level.tile else None
 
     def finished(self, image: Tensor) -> Tensor:
         """The picture that people are to see of one that was evaluated, 1 x 3 x H x W of any size."""
@@ -92,6 +76,13 @@ class Transfer:
             return image
         photo = resize(self.photo.pixels, (image.shape[-2], image.shape[-1]))
         return with_colors_of(image, photo.to(image.device))
+
+    def unchanged(self) -> Step:
+        """The only step of a run that leaves the photo as it is."""
+        photo = self.content.resized(self.size).pixels
+        evaluation = Evaluation(torch.zeros(()), torch.zeros_like(photo))
+        finish = self.finished if self.spec.color == "content" else None
+        return Step(photo, evaluation, 1, 1, finish, network=self.spec.network)
 
     def with_levels(self, levels: Sequence[Level]) -> Transfer:
         """The same run with other evaluations at each size."""
@@ -105,18 +96,9 @@ class Transfer:
         """Run through ``steps``, all of them or those until someone stopped, and keep the best picture."""
         return Result.collect(steps, self.spec, self.size, photo=self.photo, record=self.record)
 
-    def solver(self, iterations: int) -> Solver:
-        """A new solver for so many evaluations; what it cannot fill of its memory is not provided."""
+    def solver(self, level: Level) -> Solver:
+        """A new solver for ``level``; what it cannot fill of its memory is not provided."""
         if self.spec.optimizer == "adam":
             return Adam(learning_rate=self.spec.learning_rate)
-        return LBFGS(history=min(self.spec.history, iterations))
-
-
-def _with_threads(steps: Iterator[Step], threads: int | None) -> Iterator[Step]:
-    """Compute each step with so many threads; whoever consumes the steps finds the setting as it was."""
-    while True:
-        with using_threads(threads):
-            step = next(steps, None)
-        if step is None:
-            return
-        yield step
+        dtype = torch.bfloat16 if level.history_precision == "bf16" else None
+        return LBFGS(history=min(level.history or self.spec.history, level.iterations), memory_dtype=dtype)

@@ -28,6 +28,7 @@ class Terminal(io.StringIO):
 
 class FakeStep:
     network = "vgg19"
+    tile = 0
 
     def __init__(self, size: tuple[int, int], index: int, of: int, loss: float = 1.5, level: int = 0) -> None:
         self.size, self.index, self.of, self.loss, self.level = size, index, of, loss, level

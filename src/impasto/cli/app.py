@@ -141,7 +141,9 @@ def _usage_message(error: typer.TyperException, arguments: Sequence[str]) -> str
 
 
 def _fail_unexpectedly(error: Exception, arguments: Sequence[str]) -> int:
-    if _is_out_of_memory(error):
+    from impasto.memory import is_out_of_memory
+
+    if is_out_of_memory(error):
         return _fail("The memory does not suffice for this picture: use a smaller --size.", 1)
     if os.environ.get("IMPASTO_DEBUG") or any(re.fullmatch(r"-[a-z]*v[a-z]*|--verbose", word) for word in arguments):
         traceback.print_exception(error)
@@ -149,11 +151,3 @@ def _fail_unexpectedly(error: Exception, arguments: Sequence[str]) -> int:
     else:
         how = "Please report it with what IMPASTO_DEBUG=1 in the environment, or -v, prints."
     return _fail(f"This is a bug in impasto: {type(error).__name__}: {error}. {how}", 1)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """PyTorch raises RuntimeError with these words on CPU, CUDA, MPS and Windows."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
-    )

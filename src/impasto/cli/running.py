@@ -157,8 +157,10 @@ def _ask(question: str) -> bool:
 
 def _watched(transfer: Transfer, plan: Plan, job: Job, progress: Progress, recorder: Recorder | None) -> Iterator[Step]:
     """Hand the steps on, shown and kept as asked for."""
+    from impasto.steps import Steps
+
     every = job.options.output.save_every
-    for number, step in enumerate(transfer.steps(), start=1):
+    for number, step in enumerate(Steps(transfer), start=1):
         progress.show(step, plan)
         if recorder is not None:
             recorder.add(step.image, transfer.photo.alpha)

@@ -1,0 +1,152 @@
+"""The state of a run on disk, from which it goes on to the last bit, whatever ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from impasto.errors import InputError
+from impasto.image.destination import new_file_beside
+from impasto.objective import Evaluation
+from impasto.optimize import Step
+from impasto.record import Record
+from impasto.result import Collected
+from impasto.steps import State
+
+__all__ = ["FORMAT", "Checkpoint", "read_checkpoint", "write_checkpoint"]
+
+FORMAT = 1
+"""Raised when what an earlier impasto wrote cannot be read any more."""
+
+KEY = "impasto checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run that can go on: ``record`` with each choice resolved, ``state`` after a step, what was ``collected`` until
+    then, and in ``job``, in JSON's types, what the program that wrote it needs to know besides."""
+
+    record: Record
+    state: State
+    collected: Collected
+    job: Mapping[str, Any]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write ``checkpoint`` in place of the one before, which stays until all of this one is on the disk.
+
+    The file is one of safetensors: tensors by name, and the rest as JSON beside them; nothing in it can be executed.
+    Raises OSError if it cannot be written; the one before is then still there.
+    """
+    state, tensors = checkpoint.state, _Tensors()
+    about = {
+        "format": FORMAT,
+        "record": checkpoint.record.model_dump(mode="json"),
+        "job": checkpoint.job,
+        "history": checkpoint.collected.history,
+        "step": _described(state.step, "step", tensors),
+        "best": _described(state.best, "best", tensors),
+        "solver": tensors.named("solver", state.solver),
+    }
+    temporary = new_file_beside(path)
+    try:
+        try:
+            save_file(tensors.by_name, temporary, {KEY: json.dumps(about)})
+        except SafetensorError as error:  # wraps the system's errors too
+            raise OSError(str(error)) from None
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what ``write_checkpoint`` wrote; raise InputError if that is not what ``path`` is."""
+    try:
+        about, tensors = _read(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(f"'{path}' is no checkpoint of impasto: {error}.") from None
+    if about.get("format") != FORMAT:
+        raise InputError(f"The checkpoint '{path}' was written by another version of impasto: go on with that one.")
+    try:
+        best = _restored(about["best"], tensors)
+        state = State(_restored(about["step"], tensors), best, _with_tensors(about["solver"], tensors))
+        history = [entry | {"size": tuple(entry["size"])} for entry in about["history"]]
+        record = Record.model_validate_json(json.dumps(about["record"]))
+        return Checkpoint(record, state, Collected(history, best), about["job"])
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
+        raise InputError(f"The checkpoint '{path}' is damaged ({type(error).__name__}): it cannot be used.") from None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if KEY not in metadata:
+            raise ValueError("it is another file of safetensors")
+        about = json.loads(metadata[KEY])
+        return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def _described(step: Step, name: str, tensors: _Tensors) -> dict[str, Any]:
+    """A step in JSON's types, with names in place of tensors."""
+    evaluation = step.evaluation
+    return {
+        "index": step.index,
+        "of": step.of,
+        "level": step.level,
+        "network": step.network,
+        "tile": step.tile,
+        "terms": step.terms,
+        **tensors.named(name, {"pixels": step.pixels, "loss": evaluation.loss, "gradient": evaluation.gradient}),
+    }
+
+
+def _restored(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Step:
+    pixels, loss, gradient = (_with_tensors(about[name], tensors) for name in ("pixels", "loss", "gradient"))
+    terms = {name: torch.tensor(value, dtype=torch.float64) for name, value in about["terms"].items()}
+    evaluation = Evaluation(loss, gradient, terms)
+    kept = {name: about[name] for name in ("index", "of", "level", "network", "tile")}
+    return Step(pixels, evaluation, **kept)
+
+
+class _Tensors:
+    """Tensors by name, each of them once: the best step is often the last one."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Tensor] = {}
+        self._names: dict[tuple[int, torch.Size], str] = {}
+
+    def named(self, name: str, value: Any) -> Any:
+        """``value`` with {"tensor": name} in place of each tensor in it."""
+        if isinstance(value, Tensor):
+            return {"tensor": self._name(name, value)}
+        if isinstance(value, Mapping):
+            return {key: self.named(f"{name}.{key}", item) for key, item in value.items()}
+        return value
+
+    def _name(self, name: str, tensor: Tensor) -> str:
+        place = tensor.data_ptr(), tensor.shape
+        if not tensor.numel() or place not in self._names:
+            self.by_name[name] = tensor.detach().contiguous()
+            self._names[place] = name
+            return name
+        return self._names[place]
+
+
+def _with_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, Mapping):
+        if set(value) == {"tensor"}:
+            return tensors[value["tensor"]]
+        return {key: _with_tensors(item, tensors) for key, item in value.items()}
+    return value

@@ -1,0 +1,119 @@
+"""A run that goes on: its evaluations one at a time, and where it stands between two of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from impasto.device import using_threads
+from impasto.memory import in_smaller_tiles, is_out_of_memory
+from impasto.objective import bounded
+from impasto.optimize import Step, optimize
+from impasto.solvers import Solver
+from impasto.transfer import Transfer
+
+__all__ = ["State", "Steps"]
+
+log = logging.getLogger("impasto")
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands after a ``step``, of which the ``solver`` has not been told; ``best`` is that of its level.
+
+    Tensors in ``solver`` are those that it goes on with.
+    """
+
+    step: Step
+    best: Step
+    solver: Mapping[str, Any]
+
+
+class Steps(Iterator[Step]):
+    """Optimize coarse to fine, yielding every evaluation; each size starts from the best of the one before.
+
+    With a ``state``, only the evaluations that were left when it was taken.
+    """
+
+    def __init__(self, transfer: Transfer, state: State | None = None) -> None:
+        self._transfer = transfer
+        self._solver: Solver | None = None
+        self._latest: tuple[Step, Step] | None = None
+        self._steps = _with_threads(self._all(state), transfer.machine.threads)
+
+    def __next__(self) -> Step:
+        step = next(self._steps)
+        best = step.better_than(self._latest[1] if self._latest else None)
+        self._latest = step, best.without_gradient()
+        return step
+
+    @property
+    def state(self) -> State:
+        """What is needed to go on later. Raises ValueError before the first step."""
+        if self._latest is None:
+            raise ValueError("there is no state before the first step")
+        return State(*self._latest, self._solver.state_dict() if self._solver else {})
+
+    def _all(self, state: State | None) -> Iterator[Step]:
+        transfer = self._transfer
+        if transfer.spec.strength == 0:
+            yield transfer.unchanged()
+            return
+        first = 0
+        previous = transfer.init
+        if state is not None:
+            first = state.step.level
+            previous = state.step.pixels
+            self._latest = state.step, state.best
+            if state.step.index < state.step.of:
+                for step in self._level(first, previous, state):
+                    yield step
+                    previous = step.pixels
+            first += 1
+        for place in range(first, len(transfer.levels)):
+            for step in self._level(place, previous.clamp(0, 1)):
+                yield step
+                previous = step.pixels  # of the last step, which is the best one
+
+    def _level(self, place: int, previous: Tensor, state: State | None = None) -> Iterator[Step]:
+        """The steps of a level; where memory does not suffice after all, those that are left in smaller tiles."""
+        transfer, level = self._transfer, self._transfer.levels[place]
+        if state is None:
+            pixels, done, best = transfer.starting_point(level, previous), 0, None
+            self._solver = transfer.solver(level)
+            log.debug("%d x %d, %d evaluations of %s", level.size[1], level.size[0], level.iterations, level.network)
+        else:
+            self._solver = transfer.solver(level)
+            self._solver.load_state_dict(dict(state.solver))
+            pixels = self._solver.step(state.step.pixels, state.step.evaluation.loss, state.step.evaluation.gradient)
+            done, best = state.step.index, replace(state.best, level=0)  # optimize knows of no levels
+        del previous, state
+        finish = transfer.finished if transfer.spec.color == "content" else None
+        while True:
+            try:
+                evaluate = bounded(transfer.objective(level))
+                for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
+                    pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
+                    yield replace(step, finish=finish, level=place, network=level.network, tile=level.tile)
+                    del step
+                return
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                level = in_smaller_tiles(level)
+            log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
+            self._solver = transfer.solver(level)
+
+
+def _with_threads(steps: Iterator[Step], threads: int | None) -> Iterator[Step]:
+    """Compute each step with so many threads; whoever consumes the steps finds the setting as it was."""
+    while True:
+        with using_threads(threads):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step

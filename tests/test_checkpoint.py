@@ -1,0 +1,149 @@
+"""What is written is what is read, and what cannot be read is refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from impasto import checkpoint as module
+from impasto.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from impasto.errors import InputError
+from impasto.result import Collected
+from impasto.steps import Steps
+from impasto.transfer import Transfer
+
+MakeTransfer = Callable[..., Transfer]
+
+
+def taken_at(transfer: Transfer, count: int) -> Checkpoint:
+    """The checkpoint of a run after so many steps."""
+    steps, collected = Steps(transfer), Collected()
+    for _ in range(count):
+        collected.add(next(steps))
+    return Checkpoint(transfer.record, steps.state, collected, {"output": "out.png", "folders": ["a", "b"]})
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("count", [1, 3, 4, 8, 14, 15])
+def test_a_run_goes_on_from_its_file_to_the_last_bit(
+    count: int, optimizer: str, make_transfer: MakeTransfer, tmp_path: Path
+) -> None:
+    transfer, path = make_transfer(optimizer=optimizer), tmp_path / "run.checkpoint"
+    whole = transfer.result(Steps(transfer))
+    write_checkpoint(path, taken_at(transfer, count))
+    read = read_checkpoint(path)
+    assert read.record == transfer.record
+    assert read.job == {"output": "out.png", "folders": ["a", "b"]}
+    for step in Steps(transfer, read.state):
+        read.collected.add(step)
+    ours = read.collected.result(transfer.spec, transfer.size, photo=transfer.photo, record=read.record)
+    assert torch.equal(ours.tensor, whole.tensor)
+    assert ours.history == whole.history
+    assert ours.record == whole.record
+
+
+def test_a_new_checkpoint_takes_the_place_of_the_one_before(make_transfer: MakeTransfer, tmp_path: Path) -> None:
+    path = tmp_path / "run.checkpoint"
+    for count in (2, 5):
+        write_checkpoint(path, taken_at(make_transfer(), count))
+    assert len(read_checkpoint(path).collected.history) == 5
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_it_cannot_be_written_the_one_before_stays(
+    make_transfer: MakeTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.checkpoint"
+    write_checkpoint(path, taken_at(make_transfer(), 2))
+    before = path.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    for function in ("save_file", "os.fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"{module.__name__}.{function}", full)
+            with pytest.raises(OSError, match="No space"):
+                write_checkpoint(path, taken_at(make_transfer(), 5))
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or os.getuid() != 0, reason="a small disk is mounted by root")
+def test_a_full_disk_leaves_the_one_before(make_transfer: MakeTransfer, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], check=False)
+    if mounted.returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        path = small / "run.checkpoint"
+        write_checkpoint(path, taken_at(make_transfer(), 2))
+        before = path.read_bytes()
+        (small / "other").write_bytes(bytes(2**20 - 2 * len(before)))
+        with pytest.raises(OSError, match=r"[Nn]o space"):
+            write_checkpoint(path, taken_at(make_transfer(), 8))
+        assert path.read_bytes() == before
+        assert len(read_checkpoint(path).collected.history) == 2
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_tensors_that_are_the_same_are_written_once(make_transfer: MakeTransfer, tmp_path: Path) -> None:
+    checkpoint, path = taken_at(make_transfer(optimizer="adam"), 1), tmp_path / "run.checkpoint"
+    write_checkpoint(path, checkpoint)
+    picture = checkpoint.state.step.pixels.numel() * 4
+    assert 2 * picture < path.stat().st_size < 2.5 * picture  # pixels and gradient; the best step is this one
+
+
+@pytest.fixture
+def written(make_transfer: MakeTransfer, tmp_path: Path) -> Path:
+    path = tmp_path / "run.checkpoint"
+    write_checkpoint(path, taken_at(make_transfer(), 6))
+    return path
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=st.floats(0, 1), byte=st.integers(0, 255), length=st.none() | st.floats(0, 1))
+def test_a_damaged_file_is_refused_or_read(where: float, byte: int, length: float | None, written: Path) -> None:
+    """Whatever happened to its first part or its length: InputError, or a checkpoint."""
+    whole = written.read_bytes()
+    header = int.from_bytes(whole[:8], "little") + 8
+    place = int(where * (header - 1))
+    damaged = whole[:place] + bytes([byte]) + whole[place + 1 :]
+    path = written.with_name("damaged")
+    path.write_bytes(damaged if length is None else damaged[: int(length * len(whole))])
+    with suppress(InputError):
+        assert isinstance(read_checkpoint(path), Checkpoint)
+
+
+@pytest.mark.parametrize("what", ["nothing", "text", "a folder", "other tensors", "no such file"])
+def test_what_is_no_checkpoint_is_refused(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "other tensors":
+        save_file({"a": torch.zeros(1)}, path)
+    elif what != "no such file":
+        path.write_text("" if what == "nothing" else "some text, longer than eight bytes")
+    with pytest.raises(InputError, match="no checkpoint"):
+        read_checkpoint(path)
+
+
+def test_another_format_is_refused(written: Path) -> None:
+    later = json.dumps({"format": 99})
+    save_file({}, written, {module.KEY: later})
+    with pytest.raises(InputError, match="another version"):
+        read_checkpoint(written)

@@ -1,0 +1,139 @@
+"""A run that was broken off at any step and goes on is the run that was not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.errors import ImpastoError
+from impasto.objective import Evaluation, Objective
+from impasto.optimize import Step
+from impasto.pyramid import Level
+from impasto.steps import Steps
+from impasto.transfer import Transfer
+
+MakeTransfer = Callable[..., Transfer]
+
+
+def assert_same(ours: list[Step], theirs: list[Step]) -> None:
+    assert [(step.level, step.index) for step in ours] == [(step.level, step.index) for step in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one.pixels, other.pixels)
+        assert one.terms == other.terms
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("taken_at", [1, 2, 3, 4, 7, 9, 11, 14, 15])
+def test_a_run_goes_on_from_its_state_to_the_last_bit(
+    taken_at: int, optimizer: str, make_transfer: MakeTransfer
+) -> None:
+    transfer = make_transfer(optimizer=optimizer)
+    whole = list(Steps(transfer))
+    steps = Steps(transfer)
+    for _ in range(taken_at):
+        next(steps)
+        steps.state  # noqa: B018 - to take it must change nothing
+    rest = list(Steps(transfer, steps.state))
+    assert_same(rest, whole[taken_at:])
+
+
+def test_the_best_step_before_the_break_is_not_forgotten(make_transfer: MakeTransfer) -> None:
+    transfer = make_transfer()
+    steps = Steps(transfer)
+    for _ in range(7):
+        next(steps)
+    state = steps.state
+    better = replace(state.best, evaluation=Evaluation(torch.tensor(-1.0), torch.zeros(0)))
+    *_, last = (step for step in Steps(transfer, replace(state, best=better)) if step.level == 1)
+    assert last.loss == -1
+
+
+def test_there_is_no_state_before_the_first_step(make_transfer: MakeTransfer) -> None:
+    with pytest.raises(ValueError, match="first step"):
+        Steps(make_transfer()).state  # noqa: B018
+
+
+def failing(error: Exception, at: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the second level fail from evaluation ``at`` on, unless in tiles of 64 pixels; return what was tried."""
+    tried, seen = [], 0
+    look, evaluate = Transfer.objective, Objective.__call__
+
+    def objective(self: Transfer, level: Level) -> Objective:
+        tried.append(level.tile)
+        return look(self, level)
+
+    def evaluate_or_fail(self: Objective, pixels: Tensor) -> Evaluation:
+        nonlocal seen
+        if tried == [0, 0]:
+            seen += 1
+            if seen >= at:
+                raise error
+        return evaluate(self, pixels)
+
+    monkeypatch.setattr(Transfer, "objective", objective)
+    monkeypatch.setattr(Objective, "__call__", evaluate_or_fail)
+    return tried
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+    ],
+)
+@pytest.mark.parametrize("evaluation", [1, 3])
+def test_where_memory_does_not_suffice_it_goes_on_in_smaller_tiles(
+    evaluation: int,
+    error: Exception,
+    make_transfer: MakeTransfer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("impasto.memory.SMALLEST_TILE", 16)
+    transfer = make_transfer()
+    tried = failing(error, evaluation, monkeypatch)
+    with caplog.at_level(logging.WARNING, "impasto"):
+        steps = list(Steps(transfer))
+    assert tried == [0, 0, 64, 32]
+    expected = [(place, index + 1) for place, level in enumerate(transfer.levels) for index in range(level.iterations)]
+    assert [(step.level, step.index) for step in steps] == expected
+    assert [step.tile for step in steps if step.level == 1] == [0] * (evaluation - 1) + [64] * (6 - evaluation)
+    assert "tiles of 64 pixels" in caplog.text
+    result = transfer.result(steps)
+    assert result.record is not None
+    assert [level.tile for level in result.record.levels] == [0, 64, 32]
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(
+    make_transfer: MakeTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer = make_transfer()
+    failing(RuntimeError("shapes differ"), 2, monkeypatch)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(Steps(transfer))
+
+
+def test_without_memory_for_the_smallest_tiles_it_says_what_to_do(
+    make_transfer: MakeTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer = make_transfer()
+    failing(MemoryError(), 2, monkeypatch)  # the smallest tiles are of 128 pixels
+    with pytest.raises(ImpastoError, match="smaller --size"):
+        list(Steps(transfer))
+
+
+def test_the_memory_of_the_solver_is_that_of_the_level(make_transfer: MakeTransfer) -> None:
+    steps = Steps(make_transfer())
+    kept: dict[int, tuple[int, torch.dtype]] = {}
+    for step in steps:
+        rows = steps.state.solver["pairs"]["rows"]
+        if rows is not None:
+            kept[step.level] = max(kept.get(step.level, (0,))[0], len(rows) // 2), rows.dtype
+    assert kept == {0: (2, torch.float32), 1: (3, torch.float32), 2: (2, torch.bfloat16)}
