@@ -45,9 +45,10 @@ class Input(_Part):
         folders = [folder for folder in folders if folder.is_dir()]
         named = (folder / name for folder in folders if name)
         every = (path for folder in folders for path in sorted(folder.iterdir()))
-        return next((path for path in (*named, *every) if self._is_in(path)), None)
+        return next((path for path in (*named, *every) if self.is_in(path)), None)
 
-    def _is_in(self, path: Path) -> bool:
+    def is_in(self, path: Path) -> bool:
+        """Whether ``path`` has these bytes."""
         try:
             same_length = path.is_file() and path.stat().st_size == self.bytes
             return same_length and origin_of(path).sha256 == self.sha256

@@ -205,6 +205,15 @@ class OutputOptions(_Options):
     animate: FilePath | None = Field(
         None, description="Also save the picture coming into being: FILE.gif, FILE.webp or FILE.mp4."
     )
+    checkpoint: FilePath | None = Field(
+        None,
+        description="Keep the state of the run in FILE, for `impasto resume`; runs of over two minutes are kept"
+        " in the cache.",
+    )
+    checkpoint_every: Seconds | None = Field(
+        None, gt=0, description="How often: 10s, 5m; every 30 seconds, or as seldom as takes 5 % of the time."
+    )
+    no_checkpoint: bool = Field(False, description="Do not keep the state of a run of over two minutes.")
     save_every: int | None = Field(
         None, ge=1, description="Also save the picture after every N evaluations, as NAME_0001.png and so on."
     )

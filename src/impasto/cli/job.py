@@ -15,10 +15,11 @@ from impasto.image.formats import FORMATS, Format, format_of, named_format
 from impasto.pyramid import Level
 
 if TYPE_CHECKING:
+    from impasto.checkpoint import Checkpoint
     from impasto.prepare import Schedule
     from impasto.record import Record
 
-__all__ = ["STDOUT", "Inputs", "Job", "default_name", "numbered", "stem_of"]
+__all__ = ["STDOUT", "Inputs", "Job", "Resumed", "default_name", "numbered", "stem_of"]
 
 STDOUT = Path("-")
 """The output that is no file, but what the command prints."""
@@ -43,11 +44,21 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """Where a run goes on from: what was in the file at ``path``, and the seconds that it took until then."""
+
+    path: Path
+    checkpoint: Checkpoint
+    elapsed: float
+
+
+@dataclass(frozen=True)
 class Job:
     """The files and the options of a run that can start: what is written may be replaced if ``overwrite``.
 
     ``default_named`` says that nobody asked for the name of the output, so that it may become another one.
-    ``schedule`` has the sizes and evaluations of a picture that is made again, ``made_as`` the settings found in it.
+    ``schedule`` has the sizes and evaluations of a picture that is made again, ``made_as`` the settings found in it,
+    and ``resumed`` where a run stands that goes on.
     """
 
     inputs: Inputs
@@ -57,6 +68,7 @@ class Job:
     default_named: bool = False
     schedule: Schedule | None = None
     made_as: Record | None = None
+    resumed: Resumed | None = None
 
     @property
     def format(self) -> Format:

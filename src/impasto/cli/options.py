@@ -22,7 +22,14 @@ __all__ = ["PROGRESS", "Options", "check_choice", "flag", "resolve", "unwrapped"
 
 ALIASES = {"size": ("--image-size",)}
 
-METAVARS = {"weights": "FILE", "animate": "FILE", "time": "TIME", "format": "NAME"}
+METAVARS = {
+    "weights": "FILE",
+    "animate": "FILE",
+    "time": "TIME",
+    "format": "NAME",
+    "checkpoint": "FILE",
+    "checkpoint_every": "TIME",
+}
 """What stands for a value in the help, where the type does not tell."""
 
 PROPOSED = {

@@ -17,12 +17,14 @@ __all__ = ["Plan", "announcement", "spell"]
 
 @dataclass
 class Plan:
-    """The levels of a run, what they cost, when it has to end, if at a certain time, and when it began."""
+    """The levels of a run, what they cost, when it has to end, if at a certain time, when it began, and the seconds
+    estimated for what had been done ``before``."""
 
     levels: Sequence[Level]
     cost: Cost
     deadline: float | None = None
     began: float = field(default_factory=time.monotonic)
+    before: float = 0.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -38,6 +40,11 @@ class Plan:
         return self.cost.of_levels(self.levels)
 
     @property
+    def to_go(self) -> float:
+        """The same without what had been done before."""
+        return self.seconds if self.deadline is not None else max(self.seconds - self.before, 0.0)
+
+    @property
     def evaluations(self) -> int:
         """Those of the whole run."""
         return sum(level.iterations for level in self.levels)
@@ -49,15 +56,16 @@ class Plan:
         """
         if self.deadline is not None:
             return max(self.deadline - time.monotonic(), 0.0)
-        done = 0.0
-        for place, level in enumerate(self.levels):
-            if place == step.level:
-                done += self.cost.of_level(level) * step.index / level.iterations
-                break
-            done += self.cost.of_level(level)
-        prior = max(self.seconds / 10, 1e-9)
-        pace = (time.monotonic() - self.began + prior) / (done + prior)
+        done = self.seconds_until(step)
+        prior = max((self.seconds - self.before) / 10, 1e-9)
+        pace = (time.monotonic() - self.began + prior) / (done - self.before + prior)
         return pace * max(self.seconds - done, 0.0)
+
+    def seconds_until(self, step: Step) -> float:
+        """The estimate for all until ``step``."""
+        before = sum(self.cost.of_level(level) for level in self.levels[: step.level])
+        level = self.levels[step.level]
+        return before + self.cost.of_level(level) * step.index / level.iterations
 
 
 def announcement(plan: Plan) -> str:
@@ -65,7 +73,7 @@ def announcement(plan: Plan) -> str:
     width, height = plan.size
     count = len({level.size for level in plan.levels})
     sizes = "1 size" if count == 1 else f"{count} sizes"
-    return f"{width} x {height} pixels, {sizes}, about {spell(plan.seconds)}"
+    return f"{width} x {height} pixels, {sizes}, about {spell(plan.to_go)}"
 
 
 def spell(seconds: float) -> str:

@@ -93,7 +93,7 @@ class JsonProgress:
 
     def begin(self, plan: Plan) -> None:
         sizes = [[level.size[1], level.size[0]] for level in plan.levels]
-        self._write(estimated_seconds=round(plan.seconds, 1), size=plan.size, sizes=sizes, evaluations=plan.evaluations)
+        self._write(estimated_seconds=round(plan.to_go, 1), size=plan.size, sizes=sizes, evaluations=plan.evaluations)
 
     def show(self, step: Step, plan: Plan) -> None:
         from impasto.result import describe
@@ -139,8 +139,8 @@ class BarProgress:
             console=self._console,
             transient=True,
         )
-        left = f"about {spell(plan.seconds)} left"
-        self._task = self._bar.add_task("", total=plan.seconds, size="", step="", loss="", left=left)
+        left = f"about {spell(plan.to_go)} left"
+        self._task = self._bar.add_task("", total=plan.to_go, size="", step="", loss="", left=left)
         self._bar.start()
 
     def show(self, step: Step, plan: Plan) -> None:
@@ -150,7 +150,7 @@ class BarProgress:
         passed = time.monotonic() - plan.began
         self._bar.update(
             self._task,
-            completed=plan.seconds * passed / max(passed + left, 1e-9),
+            completed=plan.to_go * passed / max(passed + left, 1e-9),
             size=f"{step.size[1]} x {step.size[0]} {step.network}",
             step=f"{step.index}/{step.of}",
             loss=f"loss {step.loss:.4g}",

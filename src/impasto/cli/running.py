@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from impasto.cli.checkpoints import Keeper
 from impasto.cli.interrupt import EXIT_INTERRUPTED, Interrupt, interruptible
 from impasto.cli.job import STDOUT, Job
 from impasto.cli.options import PROGRESS, check_choice
@@ -55,18 +56,34 @@ def run_job(find_job: Callable[[], Job], values: Mapping[str, Any]) -> None:
 def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str, Any], began: float) -> None:
     transfer = _prepared(job, progress, values)
     recorder = new_recorder(job, transfer)
-    result, left_out = _compute(transfer, job, progress, interrupt, recorder, began)
+    computed = _compute(transfer, job, progress, interrupt, recorder, began)
+    result, keeper = computed.result, computed.keeper
     path = save(result, job)
     if recorder is not None and job.animation is not None:
         save_animation(recorder, result, job.animation, job.overwrite, progress)
-    if interrupt.asked and left_out:
+    if interrupt.asked and computed.left_out:
         done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
-        progress.say(f"Stopped after {done} of {done + left_out} evaluations; the picture so far is {where}.")
+        is_kept = keeper is not None and keeper.write(progress, None if path == STDOUT else path)
+        further = f" To go on: impasto resume '{keeper.path}'" if keeper is not None and is_kept else ""
+        of = done + computed.left_out
+        progress.say(f"Stopped after {done} of {of} evaluations; the picture so far is {where}.{further}")
         raise typer.Exit(EXIT_INTERRUPTED)
+    if keeper is not None:
+        keeper.drop()
     if path != STDOUT:
         progress.saved(str(path), result.loss)
     if values["show"] and path != STDOUT:
         _show(str(path), progress)
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """The result, how many evaluations were left out because someone interrupted or the time was over, and what keeps
+    the state of the run."""
+
+    result: Result
+    left_out: int
+    keeper: Keeper | None
 
 
 def _compute(
@@ -76,24 +93,41 @@ def _compute(
     interrupt: Interrupt,
     recorder: Recorder | None,
     began: float,
-) -> tuple[Result, int]:
-    """Return the result, and how many evaluations were left out because someone interrupted or the time was over."""
+) -> _Computed:
     from impasto.budget import Budget
     from impasto.estimate import measure_cost
+    from impasto.result import Collected
+    from impasto.steps import Steps
 
-    cost, seconds = measure_cost(transfer), job.options.run.time
+    resumed = job.resumed.checkpoint if job.resumed else None
+    cost, seconds = measure_cost(transfer), _seconds_to_go(job)
     budget = None if seconds is None else Budget(began + max(seconds - finishing_seconds(job, transfer), seconds / 2))
-    transfer = budget.fitted(transfer, cost) if budget else transfer
+    if budget and not resumed:  # else it was fitted before
+        transfer = budget.fitted(transfer, cost)
+    collected = resumed.collected if resumed else Collected()
     plan = Plan(transfer.levels, cost, budget.deadline if budget else None)
+    plan.before = plan.seconds_until(resumed.state.step) if resumed else 0.0
+    steps = Steps(transfer, resumed.state if resumed else None)
+    keeper = Keeper.new(plan.to_go, job, transfer, steps, collected, progress)
     progress.begin(plan)
     interrupt.running = True
     try:
-        steps = _watched(transfer, plan, job, progress, recorder)
-        steps = budget.steps(steps, transfer, cost) if budget else steps
-        result = transfer.result(_until_interrupted(steps, interrupt))
+        watched = _watched(steps, len(collected.history) + 1, transfer, plan, job, progress, recorder)
+        within = budget.steps(watched, transfer, cost) if budget else watched
+        for step in _until_interrupted(within, interrupt):
+            collected.add(step)
+            if keeper is not None and len(collected.history) < plan.evaluations:
+                keeper.after_step(progress)
     finally:
         progress.end()
-    return result, plan.evaluations - len(result.history)
+    result = collected.result(transfer.spec, transfer.size, photo=transfer.photo, record=transfer.record)
+    return _Computed(result, plan.evaluations - len(result.history), keeper)
+
+
+def _seconds_to_go(job: Job) -> float | None:
+    """What is left of --time, at least a second, if that was given."""
+    seconds = job.options.run.time
+    return None if seconds is None else max(seconds - (job.resumed.elapsed if job.resumed else 0.0), 1.0)
 
 
 def _prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transfer:
@@ -155,12 +189,18 @@ def _ask(question: str) -> bool:
     return typer.confirm(question, default=True, err=True)
 
 
-def _watched(transfer: Transfer, plan: Plan, job: Job, progress: Progress, recorder: Recorder | None) -> Iterator[Step]:
-    """Hand the steps on, shown and kept as asked for."""
-    from impasto.steps import Steps
-
+def _watched(
+    steps: Iterator[Step],
+    first: int,
+    transfer: Transfer,
+    plan: Plan,
+    job: Job,
+    progress: Progress,
+    recorder: Recorder | None,
+) -> Iterator[Step]:
+    """Hand the steps on, counted from ``first``, shown and kept as asked for."""
     every = job.options.output.save_every
-    for number, step in enumerate(Steps(transfer), start=1):
+    for number, step in enumerate(steps, start=first):
         progress.show(step, plan)
         if recorder is not None:
             recorder.add(step.image, transfer.photo.alpha)

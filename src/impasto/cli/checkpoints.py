@@ -1,0 +1,166 @@
+"""When the state of a run is kept, and where: so that whatever ends it, `impasto resume` goes on."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from impasto.cli.job import STDOUT, Job, stem_of
+from impasto.cli.progress import Progress
+from impasto.errors import OutputError
+from impasto.image.destination import check_destination
+from impasto.image.files import origin_of
+from impasto.image.paths import expanded
+from impasto.weights.cache import cache_folder
+
+if TYPE_CHECKING:
+    from impasto.result import Collected
+    from impasto.steps import Steps
+    from impasto.transfer import Transfer
+
+__all__ = ["AUTOMATIC", "Keeper", "checkpoint_of", "folder", "kept", "lock_of"]
+
+AUTOMATIC = 120.0
+"""Runs that are estimated to take more seconds are kept unless someone said otherwise."""
+
+SHARE = 0.05
+"""Of the time at most goes into checkpoints; only then they may be farther apart than asked for."""
+
+SUFFIX, SUFFIX_OF_INPUT = ".checkpoint", ".checkpoint-input"
+
+
+def folder() -> Path:
+    """Where checkpoints go whose place nobody named."""
+    return cache_folder() / "checkpoints"
+
+
+def kept() -> list[Path]:
+    """The checkpoints in that folder, the newest first."""
+    with suppress(OSError):
+        return sorted(folder().glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return []
+
+
+def lock_of(path: Path) -> FileLock:
+    """Held by the run whose checkpoint ``path`` is; the system lets go of it when that ends, however it does."""
+    return FileLock(path.with_name(f"{path.name}.lock"))
+
+
+def checkpoint_of(job: Job) -> Path | None:
+    """The file that --checkpoint names, or that the run goes on from; raise OutputError if it cannot be written."""
+    if job.resumed is not None:
+        return job.resumed.path
+    named = job.options.output.checkpoint
+    if named is None:
+        return None
+    path = expanded(named)
+    check_destination(path, overwrite=job.overwrite, option="--checkpoint")
+    return path
+
+
+class Keeper:
+    """Keeps the state of one run in a file, every now and then."""
+
+    def __init__(self, path: Path, job: Job, transfer: Transfer, steps: Steps, collected: Collected) -> None:
+        self.path = path
+        self._job, self._transfer, self._steps, self._collected = job, transfer, steps, collected
+        self._every = job.options.output.checkpoint_every
+        self._began = self._latest = time.monotonic()
+        self._took = 0.0
+        self._trouble = ""
+        self._lock = lock_of(path)
+        self._inputs = dict(_inputs(job, path))
+
+    @classmethod
+    def new(
+        cls, seconds: float, job: Job, transfer: Transfer, steps: Steps, collected: Collected, progress: Progress
+    ) -> Keeper | None:
+        """For a run of so many ``seconds``, if it is to be kept and can be."""
+        path = checkpoint_of(job)
+        if path is None:
+            if job.options.output.no_checkpoint or seconds < AUTOMATIC:
+                return None
+            name = "stdout" if job.output == STDOUT else stem_of(job.output)
+            path = folder() / f"{name}-{secrets.token_hex(4)}{SUFFIX}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            keeper = cls(path, job, transfer, steps, collected)
+            keeper._lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputError(f"Another run keeps its checkpoints in '{path}': choose another --checkpoint.") from None
+        except OSError as error:
+            progress.say(f"This run is not kept: '{path}' cannot be written ({error.strerror or error}).")
+            return None
+        return keeper
+
+    def after_step(self, progress: Progress) -> None:
+        """Write the state, if it is time to; what goes wrong is told once, and does not end the run."""
+        now = time.monotonic()
+        # What nobody asked for may cost little.
+        pause = self._every if self._every is not None else max(30.0, self._took / SHARE)
+        if now - self._latest >= pause:
+            self.write(progress)
+
+    def write(self, progress: Progress, saved: Path | None = None) -> bool:
+        """Write the state; ``saved`` is the picture so far, which the finished one may replace. Return success."""
+        from impasto.checkpoint import Checkpoint, write_checkpoint
+
+        start = time.monotonic()
+        checkpoint = Checkpoint(self._transfer.record, self._steps.state, self._collected, self._about(saved))
+        try:
+            write_checkpoint(self.path, checkpoint)
+            self._trouble = ""
+        except OSError as error:
+            trouble = f"The state of this run cannot be kept in '{self.path}' ({error.strerror or error})."
+            if trouble != self._trouble:
+                progress.say(trouble)
+            self._trouble = trouble
+        self._latest = time.monotonic()
+        self._took = self._latest - start
+        return not self._trouble
+
+    def drop(self) -> None:
+        """The run has arrived: nothing is left to go on with."""
+        inputs = (Path(place) for place in self._inputs.values())
+        for path in (self.path, *(path for path in inputs if path.suffix == SUFFIX_OF_INPUT)):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let others go on with it."""
+        self._lock.release()
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+
+    def _about(self, saved: Path | None) -> dict[str, Any]:
+        job = self._job
+        before = job.resumed.elapsed if job.resumed else 0.0
+        return {
+            "inputs": self._inputs,
+            "output": str(job.output if job.output == STDOUT else job.output.absolute()),
+            "overwrite": job.overwrite,
+            "default_named": job.default_named,
+            "run": job.options.run.model_dump(mode="json"),
+            "written": job.options.output.model_dump(mode="json"),
+            "elapsed": before + time.monotonic() - self._began,
+            "saved": None if saved is None else {"path": str(saved.absolute()), "sha256": origin_of(saved).sha256},
+        }
+
+
+def _inputs(job: Job, path: Path) -> Iterator[tuple[str, str]]:
+    """Where the inputs are; those that another program sent are put beside the checkpoint."""
+    inputs = {"content": job.inputs.content, "style": job.inputs.style, "init": job.inputs.start}
+    for role, file in inputs.items():
+        if isinstance(file, bytes):
+            sent = path.with_name(f"{path.stem}-{role}{SUFFIX_OF_INPUT}")
+            sent.write_bytes(file)
+            yield role, str(sent.absolute())
+        elif file is not None:
+            yield role, str(file.absolute())

@@ -1,0 +1,167 @@
+"""``impasto resume``: a run that was broken off goes on where it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from filelock import Timeout
+
+from impasto.cli.checkpoints import folder, kept, lock_of
+from impasto.cli.job import STDOUT, Inputs, Job, Resumed
+from impasto.cli.options import Options
+from impasto.cli.plan import spell
+from impasto.cli.preflight import check_outputs, with_free_name
+from impasto.cli.running import run_job
+from impasto.errors import InputError
+from impasto.image.files import origin_of
+from impasto.image.paths import expanded
+from impasto.spec import OutputOptions, RunOptions
+from impasto.validation import build
+
+if TYPE_CHECKING:
+    from impasto.record import Record
+
+__all__ = ["EXAMPLES", "resume"]
+
+EXAMPLES = """Examples:
+
+impasto resume
+
+impasto resume --list
+
+impasto resume portrait.checkpoint --inputs ~/Pictures
+"""
+
+
+def resume(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="A checkpoint; the newest one unless given.", show_default=False),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the photo and the painting are, if they were moved; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="List the runs that can go on, the newest first.")] = False,
+    overwrite: Annotated[bool, typer.Option("--yes", "-y", help="Replace files that exist.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Open the result in the system's viewer at the end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is computed where.")] = False,
+    progress: Annotated[
+        str, typer.Option(metavar="NAME", help="How to show progress: auto, bar, json, none.")
+    ] = "auto",
+) -> None:
+    """Go on with a run that Ctrl-C, a crash or a power cut ended.
+
+    Runs of more than two minutes are kept in a checkpoint, and all that have a --checkpoint. On a CPU the finished
+    picture is the same, byte for byte, as if nothing had happened.
+    """
+    if list_them:
+        _list()
+        return
+    path = expanded(file) if file else _newest()
+    values = {"progress": progress, "quiet": quiet, "verbose": verbose, "show": show}
+    folders = [expanded(each) for each in inputs or ()]
+    run_job(lambda: _job(path, folders, overwrite), values)
+
+
+def _newest() -> Path:
+    """The newest checkpoint in the cache that no run is using."""
+    for path in kept():
+        if not _is_in_use(path):
+            return path
+    raise InputError(f"There is no run to go on with in '{folder()}': give the file that --checkpoint named.")
+
+
+def _is_in_use(path: Path) -> bool:
+    lock = lock_of(path)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _list() -> None:
+    from impasto.checkpoint import read_checkpoint
+
+    for path in kept():
+        try:
+            checkpoint = read_checkpoint(path)
+        except InputError as error:
+            typer.echo(str(error), err=True)
+            continue
+        done, of = len(checkpoint.collected.history), sum(level.iterations for level in checkpoint.record.levels)
+        state = "running" if _is_in_use(path) else f"{spell(time.time() - path.stat().st_mtime)} ago"
+        typer.echo(f"{path}\n    {done} of {of} evaluations of '{checkpoint.job['output']}', {state}")
+
+
+def _job(path: Path, folders: list[Path], overwrite: bool) -> Job:
+    from impasto.checkpoint import read_checkpoint
+    from impasto.prepare import Schedule
+
+    if _is_in_use(path):
+        raise InputError(f"The run of '{path}' is still going on: wait for it, or end it first.")
+    checkpoint = read_checkpoint(path)
+    record, about = checkpoint.record, checkpoint.job
+    try:
+        output = Path(about["output"])
+        options = _options(record, about)
+        found = {role: _found(role, Path(place), record, folders) for role, place in about["inputs"].items()}
+        inputs = Inputs(found["content"], found["style"], found.get("init"))
+        job = Job(
+            inputs,
+            output,
+            overwrite or about["overwrite"] or _is_ours(about["saved"]),
+            options,
+            about["default_named"],
+            Schedule(record.size[::-1], record.plan()),
+            record,
+            Resumed(path, checkpoint, float(about["elapsed"])),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"The checkpoint '{path}' is damaged ({type(error).__name__}): it cannot be used.") from None
+    if job.output != STDOUT:
+        job = with_free_name(job, record.plan())
+        check_outputs(job, record.plan())
+    return job
+
+
+def _options(record: Record, about: Mapping[str, Any]) -> Options:
+    """Those of the run, with each choice as it was resolved."""
+    run = RunOptions(**about["run"]).model_copy(update=record.run.model_dump())
+    return Options(record.style, run, build(OutputOptions, about["written"]))
+
+
+def _found(role: str, path: Path, record: Record, folders: list[Path]) -> Path:
+    """The file that was the ``role`` of the run, where it was or in one of ``folders``."""
+    wanted = record.inputs.get(role)
+    if wanted is None or wanted.is_in(path):
+        return path
+    found = wanted.find([path.parent, *folders, Path()])
+    if found is None:
+        raise InputError(
+            f"The {role} is no more what it was at '{path}' (SHA-256 {wanted.sha256[:12]}...): name its folder with"
+            " --inputs."
+        )
+    return found
+
+
+def _is_ours(saved: Mapping[str, str] | None) -> bool:
+    """Whether the output is still the picture so far that the run itself saved when it was stopped."""
+    if saved is None:
+        return False
+    try:
+        return origin_of(Path(saved["path"])).sha256 == saved["sha256"]
+    except OSError:
+        return False
