@@ -18,6 +18,7 @@ from impasto.device import Machine
 from impasto.errors import MissingWeightsError
 from impasto.features import Extractor
 from impasto.image.picture import Picture
+from impasto.memory import Footprint
 from impasto.networks import NETWORKS, VGG19, Network
 from impasto.pyramid import Level
 from impasto.record import new_record
@@ -232,6 +233,7 @@ def make_transfer(
             machine=machine,
             levels=LEVELS,
             extractors={"tiny": Extractor(tiny, tiny_weights)},
+            footprint=Footprint(spec, machine, {"tiny": tiny}, 0.0),
             record=new_record(spec, machine, LEVELS, (96, 128), {}, {"tiny": "0"}),
         )
 

@@ -1,4 +1,4 @@
-"""A run that cannot fit is refused before it starts, with a size that can."""
+"""What a run takes is predicted, and fitted into what there is; what cannot be is refused with a size that can."""
 
 from __future__ import annotations
 
@@ -7,44 +7,98 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from impasto import memory
 from impasto.device import Machine
-from impasto.errors import OptionError
+from impasto.errors import ImpastoError, OptionError
+from impasto.memory import Footprint, fit_memory, in_smaller_tiles
 from impasto.networks import COMPACT, VGG19
+from impasto.pyramid import Level
 from impasto.spec import StyleSpec
 
-MACHINE = Machine(torch.device("cpu"), torch.float32)
+GB = 2**30
+NETWORKS = {"vgg19": VGG19, "compact": COMPACT}
 
 
-def test_what_fits_or_is_unknown_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory.check_memory((480, 640), StyleSpec(), MACHINE, [VGG19])
+def footprint(dtype: torch.dtype = torch.bfloat16, pictures: float = 0.0, **options: object) -> Footprint:
+    spec = StyleSpec.model_validate(options)
+    return Footprint(spec, Machine(torch.device("cpu"), dtype), NETWORKS, pictures)
+
+
+def level(side: int, network: str = "vgg19", **fitted: object) -> Level:
+    return Level((side * 3 // 4, side), (side, side), 40, network, **fitted)  # type: ignore[arg-type]
+
+
+def test_what_fits_or_is_unknown_is_left_as_it_is() -> None:
+    for limit in (64 * GB, None):
+        assert fit_memory([level(512), level(1024)], footprint(), limit) == [level(512), level(1024)]
+    assert fit_memory([level(60_000)], footprint(), None) == [level(60_000)]
+
+
+def test_first_come_tiles_then_half_the_precision_then_less_history() -> None:
+    choices = [fit_memory([level(4096)], footprint(), gigabytes * GB)[0] for gigabytes in (40, 14, 6, 4, 3)]
+    assert [bool(choice.tile) for choice in choices] == [False, True, True, True, True]
+    assert [choice.history_precision for choice in choices] == ["fp32", "fp32", "bf16", "bf16", "bf16"]
+    assert [choice.history or 20 for choice in choices] == sorted((c.history or 20 for c in choices), reverse=True)
+    assert choices[-1].history is not None
+    assert choices[-1].history < 20
+
+
+@given(side=st.integers(64, 6000), gigabytes=st.floats(0.5, 64), fp32=st.booleans())
+def test_whatever_is_chosen_stays_within_the_limit(side: int, gigabytes: float, fp32: bool) -> None:
+    predicted = footprint(torch.float32 if fp32 else torch.bfloat16)
+    try:
+        (choice,) = fit_memory([level(side)], predicted, gigabytes * GB)
+    except OptionError as error:
+        found = re.search(r"use --size (\d+) or less", str(error))
+        assert found is not None
+        if int(found[1]) > 64:
+            fit_memory([level(int(found[1]))], predicted, gigabytes * GB)
+    else:
+        assert predicted.of_level(choice) <= gigabytes * GB
+
+
+def test_only_what_does_not_fit_is_changed() -> None:
+    small, large = fit_memory([level(512), level(4096)], footprint(), 6 * GB)
+    assert small == level(512)
+    assert large.tile
+
+
+def test_half_the_precision_less_history_and_a_narrower_network_take_less() -> None:
+    usual = footprint().of_level(level(2048))
+    assert footprint(torch.float32).of_level(level(2048)) > usual
+    assert footprint(history=5).of_level(level(2048)) < usual
+    assert footprint().of_level(level(2048, "compact")) < usual
+    assert footprint().of_level(level(2048, tile=512)) < usual
+    assert footprint().of_level(level(2048, history_precision="bf16")) < usual
+    assert footprint(optimizer="adam").of_level(level(2048)) < usual
+    assert footprint(pictures=GB).of_level(level(2048)) == usual + GB
+
+
+def test_the_largest_level_decides() -> None:
+    levels = [level(512), level(2048, "compact"), level(2048)]
+    assert footprint().of_run(levels) == footprint().of_level(levels[-1])
+
+
+def test_tiles_are_halved_until_they_are_too_small() -> None:
+    tried = [level(1000)]
+    while tried[-1].tile != memory.SMALLEST_TILE:
+        tried.append(in_smaller_tiles(tried[-1]))
+    assert [each.tile for each in tried] == [0, 500, 250, 128]
+    with pytest.raises(ImpastoError, match="smaller --size"):
+        in_smaller_tiles(tried[-1])
+
+
+def test_of_free_memory_a_quarter_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: (16 * GB, 8 * GB))
+    assert memory.available_bytes(machine) == 6 * GB
+    monkeypatch.setattr(memory, "memory_bytes", lambda: (16 * GB, None))
+    assert memory.available_bytes(machine) == 12 * GB
     monkeypatch.setattr(memory, "memory_bytes", lambda: (None, None))
-    memory.check_memory((48_000, 64_000), StyleSpec(), MACHINE, [VGG19])
-
-
-def test_what_cannot_fit_is_refused_with_a_size_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "memory_bytes", lambda: (16_000_000_000, None))
-    with pytest.raises(OptionError, match=r"40000 x 30000 .* 16 GB: use --size \d+ or less") as caught:
-        memory.check_memory((30_000, 40_000), StyleSpec(), MACHINE, [VGG19])
-    found = re.search(r"--size (\d+)", str(caught.value))
-    assert found is not None
-    long_side = int(found[1])
-    assert 0.7 * 16e9 < memory.peak_bytes((long_side * 3 // 4, long_side), StyleSpec(), MACHINE, [VGG19]) < 16e9
-
-
-def test_half_the_precision_and_less_history_take_less() -> None:
-    size, half = (480, 640), Machine(torch.device("cpu"), torch.bfloat16)
-    usual = memory.peak_bytes(size, StyleSpec(), MACHINE, [VGG19])
-    assert memory.peak_bytes(size, StyleSpec(), half, [VGG19]) < usual
-    assert memory.peak_bytes(size, StyleSpec(history=5), MACHINE, [VGG19]) < usual
-
-
-def test_the_largest_network_that_looks_decides() -> None:
-    both, alone = ([COMPACT, VGG19], [COMPACT])
-    size = (480, 640)
-    assert memory.peak_bytes(size, StyleSpec(), MACHINE, both) == memory.peak_bytes(size, StyleSpec(), MACHINE, [VGG19])
-    assert memory.peak_bytes(size, StyleSpec(), MACHINE, alone) < memory.peak_bytes(size, StyleSpec(), MACHINE, both)
+    assert memory.available_bytes(machine) is None
 
 
 def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from impasto.networks import Network
 
-__all__ = ["HALO_OF_BF16", "Span", "Tile", "Tiling", "exact_halo", "whole"]
+__all__ = ["HALO_OF_BF16", "Span", "Tile", "Tiling", "exact_halo", "halo_of", "whole"]
 
 HALO_OF_BF16 = 48
 """Pixels around a core that are enough where convolutions compute in bfloat16: what is left out changes the gradient
@@ -107,6 +108,11 @@ def whole(size: tuple[int, int]) -> tuple[Tile, ...]:
     """The picture of (height, width) ``size`` as a single tile."""
     height, width = size
     return (Tile(Span(0, height, 0, height, height), Span(0, width, 0, width, width)),)
+
+
+def halo_of(dtype: torch.dtype) -> int | None:
+    """The halo that is enough for convolutions in ``dtype``; None: no less than an exact one."""
+    return HALO_OF_BF16 if dtype == torch.bfloat16 else None
 
 
 def exact_halo(network: Network, layers: Iterable[str]) -> int:

@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import replace
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
+
+import torch
 
 from impasto.device import Machine
 from impasto.errors import ImpastoError, OptionError
-from impasto.networks import VGG19, Network
+from impasto.grid import Tiling, halo_of
+from impasto.networks import Network
 from impasto.pyramid import Level
-from impasto.spec import StyleSpec
+from impasto.spec import COARSEST_SIDE, StyleSpec, scaled_to_long_side
 
-__all__ = ["check_memory", "in_smaller_tiles", "is_out_of_memory", "memory_bytes", "peak_bytes"]
+__all__ = [
+    "VECTOR",
+    "Footprint",
+    "available_bytes",
+    "fit_memory",
+    "in_smaller_tiles",
+    "is_out_of_memory",
+    "memory_bytes",
+]
 
-ACTIVATION_VALUES = 680
-"""What one evaluation of VGG-19 keeps for its gradient at the full size: values of its dtype per pixel, as measured."""
+VECTOR = 3 * 4
+"""Bytes a pixel of the picture, its gradient, or any other tensor of its shape."""
 
-PIXEL_BYTES = 120
-"""What any evaluation keeps of the picture itself, at the full size and smaller ones: bytes per pixel, as measured."""
+BASE = 0.34e9
+"""Bytes of Python, PyTorch, and what its libraries keep for themselves, as measured."""
 
-BASE_BYTES = 600e6
-"""PyTorch, the weights, and the pictures."""
+WORKING_VECTORS = 7
+"""Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
+the gradient that is growing, the best point, and what the octaves take."""
+
+SCRATCH = 0.09e9
+"""Bytes that convolutions take for themselves meanwhile, as measured."""
+
+FRAGMENTED = 22e6, 33.5e6
+"""Bytes of the largest buffer between which the C library keeps what is freed, and finds no use for some of it."""
+
+LOST = 0.25e9
+"""Bytes that this costs, as measured."""
 
 SMALLEST_TILE = 128
 """Side in pixels: smaller tiles would be little but halo."""
+
+TILES = (2048, 1024, 768, 512, 256)
+"""Sides of the tiles to choose from; the larger, the less is looked at twice."""
+
+HISTORIES = (1.0, 0.5, 0.25)
+"""Shares of the history to choose from, once it is kept in bfloat16."""
+
+SHARE_OF_FREE = 0.75
+"""Of the memory that is free, a run takes no more unless it is told to."""
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -51,6 +83,15 @@ def _system_memory() -> tuple[int | None, int | None]:
         return None, None
 
 
+def available_bytes(machine: Machine) -> int | None:
+    """What a run may take unless it is told: three quarters of what is free where it computes; None if unknown."""
+    if machine.device.type == "cuda":
+        return int(SHARE_OF_FREE * torch.cuda.mem_get_info(machine.device)[0])
+    total, free = memory_bytes()
+    known = total if free is None else free
+    return None if known is None else int(SHARE_OF_FREE * known)
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether ``error`` says that an allocation failed; PyTorch has a type of its own for that on GPUs only."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
@@ -67,21 +108,107 @@ def in_smaller_tiles(level: Level) -> Level:
     return replace(level, tile=max(SMALLEST_TILE, largest // 2))
 
 
-def peak_bytes(size: tuple[int, int], spec: StyleSpec, machine: Machine, networks: Iterable[Network]) -> float:
-    """Predict the memory of a run at its full size of (height, width) pixels, in bytes, roughly."""
-    share = max(network.values_per_pixel for network in networks) / VGG19.values_per_pixel
-    activations = ACTIVATION_VALUES * share * machine.dtype.itemsize + PIXEL_BYTES
-    vectors = 2 * spec.history + 5 if spec.optimizer == "lbfgs" else 6
-    return BASE_BYTES + size[0] * size[1] * (activations + vectors * 3 * 4)
+@dataclass(frozen=True)
+class Footprint:
+    """What decides how much memory a level takes: options, machine, networks by name, and the bytes of the pictures
+    that are kept all the while."""
+
+    spec: StyleSpec
+    machine: Machine
+    networks: Mapping[str, Network]
+    pictures: float
+
+    def of_run(self, levels: Iterable[Level]) -> float:
+        """Peak bytes of a run."""
+        return max(self.of_level(level) for level in levels)
+
+    def of_level(self, level: Level) -> float:
+        """Peak bytes while ``level`` is computed."""
+        pixels, network = level.pixels, self.networks[level.network]
+        vectors = pixels * (VECTOR * WORKING_VECTORS + self._history(level))
+        return self._held() + vectors + self._targets(pixels, network) + self._features(level, network)
+
+    def _held(self) -> float:
+        """Whatever is there all the while."""
+        weights = sum(network.tensor_bytes for network in self.networks.values()) * self.machine.dtype.itemsize / 4
+        base = BASE if self.machine.device.type == "cpu" else 0.0
+        return base + weights + self.pictures
+
+    def _history(self, level: Level) -> float:
+        """Bytes a pixel of what the solver remembers."""
+        if self.spec.optimizer == "adam":
+            return 3 * VECTOR
+        pairs = min(level.history or self.spec.history, max(level.iterations - 2, 1))
+        return 2 * pairs * VECTOR * (0.5 if level.history_precision == "bf16" else 1.0)
+
+    def _targets(self, pixels: int, network: Network) -> float:
+        """The content's features, at all octaves."""
+        layers = network.guarded(self.spec.content_layers)
+        values = sum(network.width_of_target(layer) / network.stride(layer) ** 2 for layer in layers)
+        return pixels * values * self.machine.dtype.itemsize * 4 / 3
+
+    def _features(self, level: Level, network: Network) -> float:
+        """What is kept for the way back: of the whole picture, or of the largest padded tile."""
+        values, itemsize = network.values_per_pixel, self.machine.dtype.itemsize
+        layers = {*self.spec.content_layers, *self.spec.style_layers}
+        tiles = Tiling(level.tile, halo_of(self.machine.dtype)).tiles(level.size, network, layers) if level.tile else ()
+        if len(tiles) < 2:
+            # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
+            return SCRATCH + level.pixels * (values * (1.255 * itemsize + 0.565) + 68 * itemsize - 13)
+        # A tile's core is copied out of the features around it.
+        padded = max(tile.padded_size[0] * tile.padded_size[1] for tile in tiles)
+        largest = padded * network.blocks[0][0] * itemsize
+        lost = LOST if FRAGMENTED[0] < largest < FRAGMENTED[1] else 0.0
+        return SCRATCH + lost + padded * (2.7 * values * itemsize + 205)
 
 
-def check_memory(size: tuple[int, int], spec: StyleSpec, machine: Machine, networks: Iterable[Network]) -> None:
-    """Raise OptionError if the run cannot fit into all the memory of this machine: the system would kill it midway."""
-    total, _ = memory_bytes()
-    needed = peak_bytes(size, spec, machine, networks)
-    if machine.device.type == "cpu" and total is not None and needed > total:
-        fitting = max(size) * (max(total - BASE_BYTES, 0) / (needed - BASE_BYTES)) ** 0.5
-        raise OptionError(
-            f"{size[1]} x {size[0]} pixels need about {needed / 1e9:.0f} GB of memory, and this machine has"
-            f" {total / 1e9:.0f} GB: use --size {int(0.9 * fitting)} or less."
-        )
+def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | None) -> list[Level]:
+    """Give each level the largest tiles and the longest history with which it stays within ``limit`` bytes.
+
+    First the whole picture at once; then tiles; then the history in bfloat16, then a shorter one. Raises OptionError,
+    with a size that would do, if nothing is small enough.
+    """
+    if limit is None:
+        return list(levels)
+    return [_fitted(level, footprint, limit) for level in levels]
+
+
+def _fitted(level: Level, footprint: Footprint, limit: float) -> Level:
+    found = _choice(level, footprint, limit)
+    if found is not None:
+        return found
+    needed = min(footprint.of_level(choice) for choice in _choices(level, footprint.spec))
+    longest = max(level.size)
+    sides = range(COARSEST_SIDE, longest)
+    count = bisect_left(sides, True, key=lambda side: _choice(_at(level, side), footprint, limit) is None)
+    smaller = f"use --size {sides[count - 1]} or less, or more --memory" if count else "use more --memory"
+    raise OptionError(
+        f"{level.size[1]} x {level.size[0]} pixels need {needed / 2**30:.1f} GB of memory at least, and"
+        f" {limit / 2**30:.1f} GB may be used: {smaller}."
+    )
+
+
+def _at(level: Level, side: int) -> Level:
+    """The same with another long side."""
+    return replace(level, size=scaled_to_long_side(level.size, side))
+
+
+def _choice(level: Level, footprint: Footprint, limit: float) -> Level | None:
+    """The fastest way that stays within the limit."""
+    return next((choice for choice in _choices(level, footprint.spec) if footprint.of_level(choice) <= limit), None)
+
+
+def _choices(level: Level, spec: StyleSpec) -> Iterator[Level]:
+    """From the fastest to the smallest."""
+    tiles = [side for side in TILES if side < max(level.size)]
+    yield level
+    yield from (replace(level, tile=side) for side in tiles)
+    for share in HISTORIES:
+        history = max(1, ceil(share * spec.history))
+        for side in (*tiles, SMALLEST_TILE):
+            yield replace(level, tile=side, history=history, history_precision="bf16")
+    yield replace(level, tile=SMALLEST_TILE, history=_shortest(spec), history_precision="bf16")
+
+
+def _shortest(spec: StyleSpec) -> int:
+    return min(spec.history, 2)

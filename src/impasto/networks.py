@@ -166,6 +166,11 @@ class Network:
         """How many numbers all layers together say of each pixel of the picture."""
         return float(sum(conv.outputs / 4**block for block, conv in self))
 
+    def width_of_target(self, layer: str) -> int:
+        """The channels of the space in which features of ``layer`` are compared."""
+        own = self.channels(layer)
+        return own if self.teacher is None else min(own + 1, self.teacher.channels(layer))
+
     def trusted(self, style_layers: Mapping[str, float]) -> dict[str, float]:
         """Weights of style by layer, shared out anew by ``trust``; their sum stays. As they are, if none is trusted."""
         trusted = {layer: weight * self.trust.get(layer, 1.0) for layer, weight in style_layers.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
 from impasto.image.resize import crop_to_aspect
-from impasto.memory import check_memory
+from impasto.memory import VECTOR, Footprint, available_bytes, fit_memory
 from impasto.networks import VGG19, Network, get_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.record import new_record
@@ -28,12 +29,17 @@ from impasto.weights import best_present, fingerprint, load_weights, recognize_f
 __all__ = ["Schedule", "prepare"]
 
 
+log = logging.getLogger("impasto")
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """The (height, width) of the finished picture in pixels, and the levels that lead there."""
+    """The (height, width) of the finished picture in pixels, and the levels that lead there: as they were fitted into
+    memory before, or still to be fitted."""
 
     size: tuple[int, int]
     levels: Sequence[Level]
+    is_fitted: bool = True
 
 
 def prepare(
@@ -62,7 +68,11 @@ def prepare(
     _check_layers(spec, networks.values())
     # What is there to be compared with other programs is computed as they do.
     machine = resolve_machine(options, exact=spec.normalization == "classic")
-    check_memory(schedule.size, spec, machine, networks.values())
+    footprint = Footprint(spec, machine, networks, _held_bytes(pictures, schedule))
+    limit = options.memory or available_bytes(machine)
+    if not schedule.is_fitted:
+        schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
+    log.debug("about %.1f GB of memory, of %s", footprint.of_run(schedule.levels) / 2**30, _spelled(limit))
     cropped = photo.cropped_to_aspect(schedule.size)
     shown = cropped.resized(schedule.size)
     if spec.color != "style":  # colors are changed at the sizes that count, not at those of a camera
@@ -95,9 +105,22 @@ def prepare(
             )
             for name, tensors in weights.items()
         },
+        footprint=footprint,
         record=new_record(resolved, machine, schedule.levels, schedule.size, origins, prints),
         remarks=tuple(remark for picture in pictures.values() for remark in picture.remarks),
     )
+
+
+def _held_bytes(pictures: Mapping[str, Picture], schedule: Schedule) -> float:
+    """What is kept all the while: the pictures as they were read, the photo at its size, and copies in other colors."""
+    read = sum(picture.size[0] * picture.size[1] for picture in pictures.values())
+    height, width = schedule.size
+    shown = 0 if pictures["content"].size == schedule.size else height * width
+    return VECTOR * float(read + shown)
+
+
+def _spelled(limit: int | None) -> str:
+    return "unknown" if limit is None else f"{limit / 2**30:.1f}"
 
 
 def _network(spec: StyleSpec, options: RunOptions) -> Network:
@@ -131,7 +154,7 @@ def _check_visible(role: str, picture: Picture) -> None:
 
 def _scheduled(photo: tuple[int, int], painting: tuple[int, int], spec: StyleSpec) -> Schedule:
     size = output_size(spec, photo)
-    return Schedule(size, plan_pyramid(size, painting, spec))
+    return Schedule(size, plan_pyramid(size, painting, spec), is_fitted=False)
 
 
 def _colored(photo: Picture, painting: Picture, spec: StyleSpec) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from impasto.duration import parse_seconds
 from impasto.errors import OptionError
+from impasto.quantity import parse_bytes, parse_seconds
 
 __all__ = ["COARSEST_SIDE", "MAX_SIDE", "MIN_SIDE", "STARTS", "OutputOptions", "RunOptions", "StyleSpec", "output_size"]
 
@@ -84,6 +84,11 @@ def parse_path(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def to_bytes(value: Any) -> Any:
+    """Accept 4G and 800M; return bytes."""
+    return parse_bytes(value) if isinstance(value, str) else value
+
+
 def to_seconds(value: Any) -> Any:
     """Accept 60, "60s" and "1h30m"; return seconds."""
     return parse_seconds(value) if isinstance(value, str) else value
@@ -91,6 +96,7 @@ def to_seconds(value: Any) -> Any:
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FilePath = Annotated[str, BeforeValidator(parse_path)]
+Bytes = Annotated[int, BeforeValidator(to_bytes)]
 Seconds = Annotated[float, BeforeValidator(to_seconds)]
 Size = Annotated[str, BeforeValidator(parse_size)]
 Layers = Annotated[dict[str, Weight], BeforeValidator(parse_layers), AfterValidator(check_layers)]
@@ -178,6 +184,12 @@ class RunOptions(_Options):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Of the convolutions; auto takes bf16 where the hardware has it natively, else fp32."
+    )
+    memory: Bytes | None = Field(
+        None,
+        ge=1,
+        description="How much may be used, such as 800M or 4G; three quarters of what is free unless given. Pictures"
+        " that need more are computed tile by tile.",
     )
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; all cores unless given.")
     time: Seconds | None = Field(

@@ -11,9 +11,10 @@ from torch import Tensor
 from impasto.color import with_colors_of
 from impasto.device import Machine
 from impasto.features import Extractor
-from impasto.grid import HALO_OF_BF16, Tiling
+from impasto.grid import Tiling, halo_of
 from impasto.image.picture import Picture
 from impasto.image.resize import resize
+from impasto.memory import Footprint
 from impasto.objective import Evaluation, Objective
 from impasto.optimize import Step
 from impasto.pyramid import Level
@@ -32,7 +33,7 @@ class Transfer:
 
     ``photo`` is the content at ``size``, ``content`` and ``style`` the pictures that are compared: gray ones, or with
     other colors, if ``spec.color`` says so. ``size`` is the (height, width) of the finished picture in pixels.
-    ``extractors`` are those of all networks in ``levels``, by name.
+    ``extractors`` are those of all networks in ``levels``, by name, and ``footprint`` says how much memory each takes.
     """
 
     photo: Picture
@@ -44,6 +45,7 @@ class Transfer:
     machine: Machine
     levels: tuple[Level, ...]
     extractors: Mapping[str, Extractor]
+    footprint: Footprint
     record: Record
     remarks: tuple[str, ...] = ()
 
@@ -67,8 +69,7 @@ class Transfer:
 
     def tiling(self, level: Level) -> Tiling | None:
         """The tiles in which ``level`` is looked at; None for the whole picture."""
-        halo = HALO_OF_BF16 if self.machine.dtype == torch.bfloat16 else None
-        return Tiling(level.tile, halo) if level.tile else None
+        return Tiling(level.tile, halo_of(self.machine.dtype)) if level.tile else None
 
     def finished(self, image: Tensor) -> Tensor:
         """The picture that people are to see of one that was evaluated, 1 x 3 x H x W of any size."""

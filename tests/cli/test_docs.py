@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from impasto.cli import checkpoints
+from impasto.cli.progress import LineProgress
 
 from .conftest import TINY, Cli, write_picture
 from .test_documentation import SMALL
@@ -85,10 +89,25 @@ def pictures(folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make_results(block: Block, cli: Cli) -> None:
-    """The pictures that a block takes for granted, because another one on the page makes them."""
+    """The pictures and checkpoints that a block takes for granted, because another one on the page makes them."""
+    if block.text.startswith("impasto resume"):
+        break_off(cli, block.lines[0].split()[2:])
     for name in ("painted.png", "photo_painting.png"):
         if name in block.text and f"-o {name}" not in block.text:
             assert cli("stylize", "photo.jpg", "painting.jpg", "-o", name, *SMALL).code == 0
+
+
+def break_off(cli: Cli, named: list[str]) -> None:
+    """Leave a checkpoint behind, in the cache or with a name."""
+
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "AUTOMATIC", 0.0)
+        patch.setattr(LineProgress, "show", interrupt)
+        words = ["--num-iterations", "3", "--coarse-network", "none", *(["--checkpoint", *named] if named else [])]
+        assert cli("stylize", "photo.jpg", "painting.jpg", *SMALL, *words).code == 130
 
 
 def made_short(arguments: list[str]) -> list[str]:

@@ -58,7 +58,16 @@ def test_all_three_records_are_filled():
     assert options.spec.style_layers == {"relu1_1": 2.0, "relu3_1": 1.0}
 
 
-TEXT_IS_FINE = ("init", "network", "coarse_network", "content_layers", "style_layers", "weights", "animate")
+TEXT_IS_FINE = (
+    "init",
+    "network",
+    "coarse_network",
+    "content_layers",
+    "style_layers",
+    "weights",
+    "animate",
+    "checkpoint",
+)
 
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if name not in TEXT_IS_FINE])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from impasto.cli.plan import Plan, spell
+from impasto.cli.outlook import Plan, spell
 from impasto.cli.progress import (
     BarProgress,
     DetachableProgress,

@@ -39,7 +39,7 @@ def completed(*words: str) -> list[str]:
     ("words", "proposed"),
     [
         (("st",), ["stylize"]),
-        (("re",), ["rerun"]),
+        (("re",), ["resume", "rerun"]),
         (("stylize", "a", "b", "--preset", "d"), ["draft"]),
         (("stylize", "a", "b", "--color", ""), ["style", "content", "match"]),
         (("stylize", "a", "b", "--format", "w"), ["webp"]),
@@ -65,7 +65,9 @@ def test_help_has_colors_only_where_they_are_wanted():
     assert not COLOR.search(impasto("stylize", "--help").stdout)
 
 
-@pytest.mark.parametrize("command", ["stylize", "demo", "rerun", "inspect", "evaluate", "doctor", "weights"])
+@pytest.mark.parametrize(
+    "command", ["stylize", "demo", "plan", "resume", "enlarge", "rerun", "inspect", "evaluate", "doctor", "weights"]
+)
 def test_help_of_every_command_has_examples(command, cli):
     shown = cli(command, "--help").out
     assert re.search(rf"Examples?:\s+impasto {command}", shown)

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from impasto import __version__
-from impasto.cli import demo, doctor, evaluate, inspect, rerun, resume, stylize, weights
+from impasto.cli import demo, doctor, enlarge, evaluate, inspect, plan, rerun, resume, stylize, weights
 from impasto.cli.interrupt import EXIT_INTERRUPTED
 from impasto.cli.options import unwrapped
 from impasto.cli.printable import printable
@@ -54,7 +54,9 @@ app = typer.Typer(
 app.command("stylize", epilog=stylize.EXAMPLES)(stylize.stylize)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
+app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("resume", epilog=resume.EXAMPLES, help=unwrapped(resume.resume.__doc__ or ""))(resume.resume)
+app.command("enlarge", epilog=enlarge.EXAMPLES, help=unwrapped(enlarge.enlarge.__doc__ or ""))(enlarge.enlarge)
 app.command("rerun", epilog=rerun.EXAMPLES, help=unwrapped(rerun.rerun.__doc__ or ""))(rerun.rerun)
 app.command("evaluate", epilog=evaluate.EXAMPLES, help=unwrapped(evaluate.evaluate.__doc__ or ""))(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")

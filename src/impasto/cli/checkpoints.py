@@ -42,9 +42,10 @@ def folder() -> Path:
 
 def kept() -> list[Path]:
     """The checkpoints in that folder, the newest first."""
-    with suppress(OSError):
+    try:
         return sorted(folder().glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return []
+    except OSError:
+        return []
 
 
 def lock_of(path: Path) -> FileLock:

@@ -25,6 +25,7 @@ ALIASES = {"size": ("--image-size",)}
 METAVARS = {
     "weights": "FILE",
     "animate": "FILE",
+    "memory": "SIZE",
     "time": "TIME",
     "format": "NAME",
     "checkpoint": "FILE",

@@ -1,89 +1,73 @@
-"""What a run is going to take, and how much of it is left."""
+"""``impasto plan``: what a run would take, without running it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from impasto.cli.job import Inputs, Job
+from impasto.cli.options import flag, resolve, with_flags
+from impasto.cli.outlook import Plan, spell
+from impasto.cli.preflight import check_inputs, file_of
+from impasto.cli.progress import choose_progress
+from impasto.cli.running import prepared
 
 if TYPE_CHECKING:
-    from impasto.estimate import Cost
-    from impasto.optimize import Step
     from impasto.pyramid import Level
+    from impasto.transfer import Transfer
 
-__all__ = ["Plan", "announcement", "spell"]
+__all__ = ["EXAMPLES", "plan"]
 
+EXAMPLES = """Examples:
 
-@dataclass
-class Plan:
-    """The levels of a run, what they cost, when it has to end, if at a certain time, when it began, and the seconds
-    estimated for what had been done ``before``."""
+impasto plan photo.jpg painting.jpg --size 4096
 
-    levels: Sequence[Level]
-    cost: Cost
-    deadline: float | None = None
-    began: float = field(default_factory=time.monotonic)
-    before: float = 0.0
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the finished picture in pixels."""
-        height, width = self.levels[-1].size
-        return width, height
-
-    @property
-    def seconds(self) -> float:
-        """The estimate for the whole run, or the time that it was given."""
-        if self.deadline is not None:
-            return max(self.deadline - self.began, 0.0)
-        return self.cost.of_levels(self.levels)
-
-    @property
-    def to_go(self) -> float:
-        """The same without what had been done before."""
-        return self.seconds if self.deadline is not None else max(self.seconds - self.before, 0.0)
-
-    @property
-    def evaluations(self) -> int:
-        """Those of the whole run."""
-        return sum(level.iterations for level in self.levels)
-
-    def seconds_left(self, step: Step) -> float:
-        """The estimate for what is left after ``step``, corrected by how long the rest really took.
-
-        A tenth of the run counts as having gone to plan: the first evaluations are slower than the others.
-        """
-        if self.deadline is not None:
-            return max(self.deadline - time.monotonic(), 0.0)
-        done = self.seconds_until(step)
-        prior = max((self.seconds - self.before) / 10, 1e-9)
-        pace = (time.monotonic() - self.began + prior) / (done - self.before + prior)
-        return pace * max(self.seconds - done, 0.0)
-
-    def seconds_until(self, step: Step) -> float:
-        """The estimate for all until ``step``."""
-        before = sum(self.cost.of_level(level) for level in self.levels[: step.level])
-        level = self.levels[step.level]
-        return before + self.cost.of_level(level) * step.index / level.iterations
+impasto plan photo.jpg painting.jpg --size 4096 --memory 4G
+"""
 
 
-def announcement(plan: Plan) -> str:
-    """What is said before a run starts."""
-    width, height = plan.size
-    count = len({level.size for level in plan.levels})
-    sizes = "1 size" if count == 1 else f"{count} sizes"
-    return f"{width} x {height} pixels, {sizes}, about {spell(plan.to_go)}"
+def _plan(*, content: str, style: str, **values: Any) -> None:
+    """Say what "impasto stylize CONTENT STYLE" with these options would take.
+
+    The pictures are read and the networks are timed, but nothing is painted and no file is written. One line for each
+    size: the network, its evaluations, the tiles and the history with which they fit into memory, and the time.
+    """
+    from impasto.estimate import measure_cost
+
+    options = resolve(values)
+    inputs = Inputs(file_of(content), file_of(style), None)
+    check_inputs(inputs, options)
+    job = Job(inputs, Path(values["output"] or "planned.png"), overwrite=False, options=options)
+    transfer = prepared(job, choose_progress("none", quiet=values["quiet"]), values)
+    cost = measure_cost(transfer)
+    outlook = Plan(transfer.levels, cost)
+    width, height = outlook.size
+    memory = transfer.footprint.of_run(transfer.levels)
+    typer.echo(f"{width} x {height} pixels, about {spell(outlook.seconds)}, about {memory / 2**30:.1f} GB of memory")
+    for level in transfer.levels:
+        typer.echo(_line(level, transfer, cost.of_level(level)))
 
 
-def spell(seconds: float) -> str:
-    """Say a time as people do: 40 s, 3 min, 1 h 20 min."""
-    if seconds < 95:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{round(hours / 24)} days"
-    return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
+def _line(level: Level, transfer: Transfer, seconds: float) -> str:
+    size = f"{level.size[1]} x {level.size[0]}"
+    tiles = f"tiles of {level.tile}" if level.tile else "at once"
+    history = ""
+    if transfer.spec.optimizer == "lbfgs":
+        history = f"history {level.history or transfer.spec.history} in {level.history_precision}"
+    memory = f"{transfer.footprint.of_level(level) / 2**30:.1f} GB"
+    return (
+        f"{size:>13}  {level.network:<18} {level.iterations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"
+        f"  {spell(seconds):>8}"
+    )
+
+
+def _argument(name: str, help: str) -> inspect.Parameter:
+    return flag(name, str, typer.Argument(help=help, metavar=name.upper(), show_default=False), ...)
+
+
+plan = with_flags(
+    _plan, first=(_argument("content", "The photo."), _argument("style", "The painting, or any other picture."))
+)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from impasto.cli.plan import Plan, announcement, spell
+from impasto.cli.outlook import Plan, announcement, spell
 from impasto.cli.printable import printable
 
 if TYPE_CHECKING:

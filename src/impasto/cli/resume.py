@@ -13,7 +13,7 @@ from filelock import Timeout
 from impasto.cli.checkpoints import folder, kept, lock_of
 from impasto.cli.job import STDOUT, Inputs, Job, Resumed
 from impasto.cli.options import Options
-from impasto.cli.plan import spell
+from impasto.cli.outlook import spell
 from impasto.cli.preflight import check_outputs, with_free_name
 from impasto.cli.running import run_job
 from impasto.errors import InputError
@@ -67,10 +67,16 @@ def resume(
     if list_them:
         _list()
         return
-    path = expanded(file) if file else _newest()
+    path = _file(expanded(file)) if file else _newest()
     values = {"progress": progress, "quiet": quiet, "verbose": verbose, "show": show}
     folders = [expanded(each) for each in inputs or ()]
     run_job(lambda: _job(path, folders, overwrite), values)
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint '{path}': check the path, or look with impasto resume --list.")
+    return path
 
 
 def _newest() -> Path:

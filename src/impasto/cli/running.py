@@ -17,7 +17,7 @@ from impasto.cli.checkpoints import Keeper
 from impasto.cli.interrupt import EXIT_INTERRUPTED, Interrupt, interruptible
 from impasto.cli.job import STDOUT, Job
 from impasto.cli.options import PROGRESS, check_choice
-from impasto.cli.plan import Plan
+from impasto.cli.outlook import Plan
 from impasto.cli.progress import Progress, choose_progress
 from impasto.cli.saving import finishing_seconds, new_recorder, save, save_animation, save_snapshot
 from impasto.errors import ImpastoError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from impasto.result import Result
     from impasto.transfer import Transfer
 
-__all__ = ["run_job"]
+__all__ = ["prepared", "run_job"]
 
 log = logging.getLogger("impasto")
 
@@ -54,7 +54,7 @@ def run_job(find_job: Callable[[], Job], values: Mapping[str, Any]) -> None:
 
 
 def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str, Any], began: float) -> None:
-    transfer = _prepared(job, progress, values)
+    transfer = prepared(job, progress, values)
     recorder = new_recorder(job, transfer)
     computed = _compute(transfer, job, progress, interrupt, recorder, began)
     result, keeper = computed.result, computed.keeper
@@ -130,7 +130,8 @@ def _seconds_to_go(job: Job) -> float | None:
     return None if seconds is None else max(seconds - (job.resumed.elapsed if job.resumed else 0.0), 1.0)
 
 
-def _prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transfer:
+def prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transfer:
+    """The run of ``job``, ready to start; what is worth knowing was said."""
     from impasto.image.write import losses
     from impasto.prepare import prepare
 

@@ -1,11 +1,11 @@
-"""Times as people write them: 90, 60s, 1.5min, 1h30m."""
+"""Times and amounts of memory as people write them: 90, 60s, 1.5min, 1h30m; 800M, 4G."""
 
 from __future__ import annotations
 
 import math
 import re
 
-__all__ = ["parse_seconds"]
+__all__ = ["parse_bytes", "parse_seconds"]
 
 NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
 
@@ -30,3 +30,20 @@ def parse_seconds(text: str) -> float:
     if not 0 < total < math.inf:
         raise ValueError("expected a time above 0, such as 60s, 1.5min or 1h30m")
     return total
+
+
+BYTES = re.compile(rf"{NUMBER}\s*([kmgt]?)(?:i?b)?", re.ASCII)
+
+POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes, at least 1, that "800M", "4G", "4 GiB" or "1.5g" stands for: K is 1024, M 1024 K, and so on.
+
+    Raises ValueError, which says what is expected, for everything else.
+    """
+    found = BYTES.fullmatch(text.strip().lower())
+    number = float(found[1]) * 1024.0 ** POWERS[found[2]] if found else 0.0
+    if not 1 <= number < 2**63:
+        raise ValueError("expected an amount of memory, such as 800M or 4G")
+    return int(number)

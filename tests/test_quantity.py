@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.duration import parse_seconds
+from impasto.quantity import parse_seconds
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""``impasto enlarge``: a finished picture gone on with, larger or longer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from impasto.cli.job import Inputs, Job, stem_of
+from impasto.cli.options import Options
+from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
+from impasto.cli.recorded import Request, find_inputs, folders_of, recorded_options
+from impasto.cli.running import run_job
+from impasto.errors import OptionError
+from impasto.image.formats import named_format
+from impasto.image.paths import expanded
+from impasto.pyramid import Level
+from impasto.spec import StyleSpec, scaled_to_long_side
+
+__all__ = ["EXAMPLES", "enlarge"]
+
+EXAMPLES = """Examples:
+
+impasto enlarge painted.png --size 2048
+
+impasto enlarge painted.png --size 4096 --memory 4G --inputs ~/Pictures -o poster.png
+
+impasto enlarge painted.png --num-iterations 100
+"""
+
+
+def enlarge(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A picture that impasto made.", show_default=False)],
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Long side of the new picture in pixels; as it is unless given."),
+    ] = None,
+    num_iterations: Annotated[
+        str | None, typer.Option(metavar="N", help="Evaluations at the full size; as many as before unless given.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="How much may be used, such as 800M or 4G.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the photo and the painting are, besides the folder of FILE; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="The file to write (default: FILE_SIZE, or a free name like it)."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--yes", "-y", help="Replace files that exist.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Open the result in the system's viewer at the end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is computed where.")] = False,
+    progress: Annotated[
+        str, typer.Option(metavar="NAME", help="How to show progress: auto, bar, json, none.")
+    ] = "auto",
+) -> None:
+    """Go on with a finished picture, at a larger size or for longer.
+
+    It starts from the picture itself, with the photo, the painting and the options that its settings name; these are
+    found by their contents, whatever their names are.
+    """
+    wanted = {"size": size, "num_iterations": num_iterations, "memory": memory}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    request = Request(file_of(file), folders_of(inputs), changes, output, overwrite)
+    values = {"progress": progress, "quiet": quiet, "verbose": verbose, "show": show}
+    run_job(lambda: _job(request), values)
+
+
+def _job(request: Request) -> Job:
+    from impasto.prepare import Schedule
+    from impasto.record import read_record
+
+    record = read_record(request.file)
+    options = recorded_options(record, request)
+    before = record.size[::-1]
+    size = _new_size(before, options.spec, request)
+    # These proportions to the pixel, whatever the photo's are.
+    spec = options.spec.model_copy(update={"size": f"{size[1]}x{size[0]}", "init": "content"})
+    options = Options(spec, options.run, options.output)
+    found = find_inputs(record, request, spec)
+    inputs = Inputs(found.content, found.style, request.file)
+    levels = _left(check_inputs(inputs, options), before, spec)
+    target = expanded(request.output) if request.output else _default_output(request, options, size)
+    schedule = Schedule(size, levels, is_fitted=False)
+    job = Job(inputs, target, request.overwrite, options, request.output is None, schedule)
+    job = with_free_name(job, levels)
+    check_outputs(job, levels)
+    return job
+
+
+def _new_size(before: tuple[int, int], spec: StyleSpec, request: Request) -> tuple[int, int]:
+    """(height, width) of the new picture; raise OptionError if that would be smaller."""
+    if "size" not in request.changes:
+        return before
+    if not spec.size.isdecimal():
+        raise OptionError(f"--size is '{spec.size}': give the long side in pixels; the proportions stay as they are.")
+    if int(spec.size) < max(before):
+        raise OptionError(
+            f"--size is {spec.size}, and the picture has {before[1]} x {before[0]} pixels: give {max(before)} or more."
+        )
+    return scaled_to_long_side(before, int(spec.size))
+
+
+def _left(levels: Sequence[Level], before: tuple[int, int], spec: StyleSpec) -> list[Level]:
+    """What is left of ``levels`` for a picture of (height, width) ``before``: the larger ones, or more of the last."""
+    larger = [level for level in levels if max(level.size) > max(before)]
+    return larger or [replace(levels[-1], iterations=spec.num_iterations)]
+
+
+def _default_output(request: Request, options: Options, size: tuple[int, int]) -> Path:
+    extension = named_format(options.output.format or "png").extensions[0]
+    return Path(f"{stem_of(request.file)}_{max(size)}{extension}")

@@ -1,0 +1,80 @@
+"""A finished picture gone on with: larger, or longer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+TWO_NETWORKS = ("--size", "64", "--num-iterations", "3", "--coarse-iterations", "2", "--precision", "fp32")
+
+
+@pytest.fixture
+def painted(cli, folder) -> Path:
+    assert cli("stylize", "photo.jpg", "painting.png", *TWO_NETWORKS, "-o", "painted.png").code == 0
+    return Path("painted.png")
+
+
+def record_of(path: str) -> dict:
+    with Image.open(path) as image:
+        return json.loads(image.info["impasto"])
+
+
+def test_a_picture_becomes_larger_from_where_it_was(painted, cli):
+    outcome = cli("enlarge", "painted.png", "--size", "256")
+    assert (outcome.code, outcome.out) == (0, "painted_256.png\n"), outcome.err
+    with Image.open("painted_256.png") as image:
+        assert image.size == (256, 192)
+    record = record_of("painted_256.png")
+    assert record["inputs"]["init"]["name"] == "painted.png"
+    assert [(level["size"], level["network"]) for level in record["levels"]] == [
+        ([128, 96], "compact"),
+        ([256, 192], "compact"),
+        ([256, 192], "vgg19"),
+    ]
+
+
+def test_it_is_larger_and_still_the_same_picture(painted, cli):
+    assert cli("enlarge", "painted.png", "--size", "128").code == 0
+    with Image.open("painted.png") as before, Image.open("painted_128.png") as after:
+        ours, theirs = after.resize(before.size).convert("L"), before.convert("L")
+        distances = [abs(a - b) for a, b in zip(ours.tobytes(), theirs.tobytes(), strict=True)]
+    assert sum(distances) / len(distances) < 40
+
+
+def test_without_a_size_it_goes_on_for_longer(painted, cli):
+    outcome = cli("enlarge", "painted.png", "--num-iterations", "40", "-o", "longer.png", "--progress", "json")
+    assert outcome.code == 0, outcome.err
+    (level,) = record_of("longer.png")["levels"]
+    assert (level["size"], level["network"], level["iterations"]) == ([64, 48], "vgg19", 40)
+    steps = [json.loads(line) for line in outcome.err.splitlines() if '"step"' in line]
+    assert steps[-1]["loss"] < record_of("painted.png")["loss"]
+
+
+def test_an_enlarged_picture_can_be_made_again_and_enlarged_again(painted, cli):
+    assert cli("enlarge", "painted.png", "--size", "128", "-o", "once.png").code == 0
+    assert cli("rerun", "once.png", "-o", "again.png").code == 0
+    assert Path("once.png").read_bytes() == Path("again.png").read_bytes()
+    assert cli("enlarge", "once.png", "--size", "256", "-o", "twice.png").code == 0
+    assert record_of("twice.png")["inputs"]["init"]["name"] == "once.png"
+
+
+@pytest.mark.parametrize("size", ["32", "0", "nonsense", "100x100", "original"])
+def test_other_sizes_are_refused(size, painted, cli):
+    outcome = cli("enlarge", "painted.png", "--size", size)
+    assert (outcome.code, "--size is" in outcome.err) == (2, True)
+
+
+def test_inputs_that_are_elsewhere_are_named(painted, cli, folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "photo.jpg").rename(tmp_path / "elsewhere" / "other.jpg")
+    outcome = cli("enlarge", "painted.png", "--size", "128")
+    assert (outcome.code, "--inputs" in outcome.err) == (2, True)
+    assert cli("enlarge", "painted.png", "--size", "128", "--inputs", str(tmp_path / "elsewhere")).code == 0
+
+
+def test_a_picture_without_settings_is_refused(cli, folder):
+    outcome = cli("enlarge", "photo.jpg", "--size", "128")
+    assert (outcome.code, "no settings" in outcome.err) == (2, True)

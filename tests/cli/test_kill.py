@@ -1,0 +1,84 @@
+"""kill -9 at any moment, also while a checkpoint is being written: nothing is lost, and the bytes are the same.
+
+IMPASTO_KILLS says how many times; 5 unless given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from impasto.checkpoint import read_checkpoint
+
+KILLS = int(os.environ.get("IMPASTO_KILLS", "5"))
+
+DRIVER = """
+import sys
+from importlib import import_module
+import impasto.networks
+from impasto.cli.app import main
+
+blocks, source = ((4, 4), (8, 8), (8,) * 4, (8,) * 4, (8,) * 4), "https://example.org/tiny.h5"
+mean = (103.939, 116.779, 123.68)
+tiny = impasto.networks.Network("vgg19", blocks, "BGR", 255.0, mean, (1.0,) * 3, source, "", "none")
+impasto.networks.NETWORKS["vgg19"] = import_module("impasto.prepare").VGG19 = tiny
+main()
+"""
+
+WORDS = ["stylize", "photo.jpg", "painting.png", "--size", "160", "--coarse-network", "none", "--precision", "fp32"]
+WORDS += ["--num-iterations", "40", "--coarse-iterations", "1", "--threads", "1"]
+EVALUATIONS = 80
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-c", DRIVER, *words]
+
+
+def steps(text: str) -> int:
+    """How many evaluations were told of."""
+    return sum('"step"' in line and "loss" in json.loads(line) for line in text.splitlines() if line.endswith("}"))
+
+
+def killed(words: list[str], moments: random.Random) -> int:
+    """Start a run, kill it some evaluations later, and return how many it told of."""
+    with subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told, wanted = "", moments.randint(1, 12)
+        for line in process.stderr:
+            told += line
+            wanted -= '"step"' in line
+            if wanted <= 0:
+                break
+        time.sleep(moments.random() * 0.02)  # somewhere in an evaluation, or in the writing that follows it
+        process.send_signal(signal.SIGKILL)
+        return steps(told + process.stderr.read())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(folder: Path) -> None:
+    subprocess.run(command(*WORDS, "-o", "whole.png", "-q"), check=True, capture_output=True)
+    kept = ["--checkpoint", "run.checkpoint", "--checkpoint-every", "0.00001s", "--progress", "json"]
+    checkpoint, output, moments = Path("run.checkpoint"), Path("out.png"), random.Random(6)
+    kills = 0
+    while kills < KILLS:
+        words, left = [*WORDS, "-o", "out.png", *kept], EVALUATIONS
+        while kills < KILLS and not output.exists():
+            assert killed(words, moments) <= left
+            kills += 1
+            if checkpoint.exists():  # whole, whenever the end came
+                left = EVALUATIONS - len(read_checkpoint(checkpoint).collected.history)
+                words = ["resume", "run.checkpoint", "--progress", "json"]
+        if not output.exists():
+            finished = subprocess.run(command(*words), check=True, capture_output=True, text=True)
+            assert steps(finished.stderr) == left
+        assert output.read_bytes() == Path("whole.png").read_bytes()
+        for leftover in (output, checkpoint):  # the end may have come between the picture and the last line
+            leftover.unlink(missing_ok=True)
