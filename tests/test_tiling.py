@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from impasto.errors import OptionError
 from impasto.features import Extractor, Features
-from impasto.grid import Tiling
+from impasto.grid import HALO_OF_BF16, Tiling
 from impasto.networks import VGG19, Network
 from impasto.objective import Evaluation, Objective, bounded
 from impasto.optimize import optimize
@@ -205,4 +205,4 @@ def test_the_smaller_halo_of_bfloat16_costs_less_than_bfloat16(vgg19: Weights, p
         return objective(pixels).gradient
 
     exact = gradient(torch.float32, None)
-    assert error(gradient(torch.float32, Tiling(64, 48)), exact) < 0.5 * error(gradient(torch.bfloat16, None), exact)
+    assert error(gradient(torch.float32, Tiling(64, HALO_OF_BF16)), exact) < 0.1 * error(gradient(torch.bfloat16, None), exact)

@@ -126,7 +126,7 @@ def _job(path: Path, folders: list[Path], overwrite: bool) -> Job:
         job = Job(
             inputs,
             output,
-            overwrite or about["overwrite"] or _is_ours(about["saved"]),
+            overwrite or _is_ours(about["saved"]) or (bool(about["overwrite"]) and path.parent == folder()),
             options,
             about["default_named"],
             Schedule(record.size[::-1], record.plan()),
@@ -141,6 +141,9 @@ def _job(path: Path, folders: list[Path], overwrite: bool) -> Job:
         job = with_free_name(job, record.plan())
         check_outputs(job, record.plan())
     return job
+
+
+# A checkpoint outside of the cache may come from anyone: that its run had -y does not let it replace files here.
 
 
 def _options(record: Record, about: Mapping[str, Any]) -> Options:
