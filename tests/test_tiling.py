@@ -205,4 +205,6 @@ def test_the_smaller_halo_of_bfloat16_costs_less_than_bfloat16(vgg19: Weights, p
         return objective(pixels).gradient
 
     exact = gradient(torch.float32, None)
-    assert error(gradient(torch.float32, Tiling(64, HALO_OF_BF16)), exact) < 0.1 * error(gradient(torch.bfloat16, None), exact)
+    assert error(gradient(torch.float32, Tiling(64, HALO_OF_BF16)), exact) < 0.1 * error(
+        gradient(torch.bfloat16, None), exact
+    )

@@ -14,7 +14,7 @@ __all__ = ["HALO_OF_BF16", "Span", "Tile", "Tiling", "exact_halo", "halo_of", "w
 
 HALO_OF_BF16 = 64
 """Pixels around a core that are enough where convolutions compute in bfloat16: what is left out changes the gradient
-by a fortieth of what bfloat16 does, which 48 pixels would by an eighth."""
+by a ninetieth of what bfloat16 does; 48 pixels would by an eighth of it."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class Written(_Part):
 
     format: str = "png"
     quality: int | None = Field(None, ge=1, le=100)
+    pyramid: bool = False
 
 
 class Record(_Part):
@@ -149,9 +150,9 @@ class Record(_Part):
         style = {"init": inputs["init"].name} if "init" in inputs else {}
         return self.model_copy(update={"inputs": inputs, "style": self.style.model_copy(update=style)})
 
-    def written_as(self, format: str, quality: int | None) -> Record:
+    def written_as(self, format: str, quality: int | None, pyramid: bool = False) -> Record:
         """The record of the file that is being written."""
-        return self.model_copy(update={"written": Written(format=format, quality=quality)})
+        return self.model_copy(update={"written": Written(format=format, quality=quality, pyramid=pyramid)})
 
     def plan(self) -> list[Level]:
         """The levels to compute again."""

@@ -84,27 +84,31 @@ class Result:
         format: str | None = None,
         quality: int | None = None,
         metadata: bool = True,
+        pyramid: bool = False,
         overwrite: bool = False,
     ) -> Path:
         """Write the picture by the extension, or in ``format``: png, jpeg, webp, avif, tiff or gif.
 
-        ``metadata`` keeps the photo's and puts the settings of the run in. Raises OutputError if the file exists and
+        ``metadata`` keeps the photo's and puts the settings of the run in; ``pyramid`` puts ever smaller copies into a
+        TIFF, with the extra ``large``. Raises OutputError if the file exists and
         ``overwrite`` is false.
         """
         target = Path(path)
         kind = named_format(format) if format else format_of(target)
-        data = self.encode(kind, quality=quality, metadata=metadata)
+        data = self.encode(kind, quality=quality, metadata=metadata, pyramid=pyramid)
         check_destination(target, overwrite=overwrite, needed=len(data))
         write_bytes(data, target, overwrite=overwrite)
         return target
 
-    def encode(self, format: Format, *, quality: int | None = None, metadata: bool = True) -> bytes:
+    def encode(
+        self, format: Format, *, quality: int | None = None, metadata: bool = True, pyramid: bool = False
+    ) -> bytes:
         """The bytes of the file that ``save`` writes; raise OptionError for a quality that is not from 1 to 100."""
         build(OutputOptions, {"quality": quality})
         if not metadata:
-            return encode(replace(self.picture, metadata=Metadata()), format, quality=quality)
-        settings = self.record.written_as(format.key, quality).to_json() if self.record else None
-        return encode(self.picture, format, quality=quality, settings=settings)
+            return encode(replace(self.picture, metadata=Metadata()), format, quality=quality, pyramid=pyramid)
+        settings = self.record.written_as(format.key, quality, pyramid).to_json() if self.record else None
+        return encode(self.picture, format, quality=quality, settings=settings, pyramid=pyramid)
 
     def _repr_png_(self) -> bytes:
         """Show the picture in a notebook."""

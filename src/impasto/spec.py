@@ -211,6 +211,9 @@ class OutputOptions(_Options):
     quality: int | None = Field(
         None, ge=1, le=100, description="Of lossy formats: jpeg 98, webp 95 (100: lossless), avif 90 unless given."
     )
+    pyramid: bool = Field(
+        False, description="TIFF with ever smaller copies inside, in tiles, as viewers of giant pictures want it."
+    )
     metadata: bool = Field(
         True, description="Keep the photo's metadata, and put the settings into the picture for `impasto rerun`."
     )

@@ -266,3 +266,18 @@ def test_a_time_that_is_none_is_refused(time, stylize):
     outcome = stylize(f"--time={time}")
     assert outcome.code == 2
     assert "--time is" in outcome.err
+
+
+def test_a_pyramid_is_written_and_made_again(stylize, cli, folder):
+    pytest.importorskip("pyvips", reason="pyramids need the extra large")
+    assert stylize("-o", "out.tif", "--pyramid").code == 0
+    assert cli("rerun", "out.tif", "-o", "again.tif").code == 0
+    assert Path("out.tif").read_bytes() == Path("again.tif").read_bytes()
+    outcome = stylize("-o", "out.png", "--pyramid")
+    assert (outcome.code, "--pyramid changes nothing in PNG" in outcome.err) == (0, True)
+
+
+def test_a_pyramid_without_libvips_is_refused_before_the_run(stylize, monkeypatch):
+    monkeypatch.setattr("impasto.image.giant.has_pyvips", lambda: False)
+    outcome = stylize("-o", "out.tif", "--pyramid")
+    assert (outcome.code, "impasto[large]" in outcome.err) == (3, True)

@@ -133,6 +133,7 @@ def _existing(files: Sequence[Path]) -> list[Path]:
 def check_outputs(job: Job, levels: Sequence[Level]) -> None:
     """Raise OptionError or OutputError unless all that the run is to write can be written."""
     _check_animation(job)
+    _check_giant(job, levels[-1].pixels)
     check_sides(job.format, levels[-1].size)
     if job.output == STDOUT:
         _check_stream(job)
@@ -149,6 +150,13 @@ def check_outputs(job: Job, levels: Sequence[Level]) -> None:
         _try_to_write(files[0])  # a snapshot's name is the longer one
     except OSError as error:
         raise OutputError(f"'{job.output}' cannot be written ({error.strerror or error}): choose another -o.") from None
+
+
+def _check_giant(job: Job, pixels: int) -> None:
+    from impasto.image.giant import LARGEST_CLASSIC, check_giants
+
+    if job.format.name == "TIFF" and (job.options.output.pyramid or 6 * pixels > LARGEST_CLASSIC):
+        check_giants()
 
 
 def _check_format(job: Job) -> None:

@@ -138,7 +138,7 @@ def prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transfe
     inputs, options = job.inputs, job.options
     spec = _with_networks(job, progress, values)
     transfer = prepare(inputs.content, inputs.style, spec, options.run, start=inputs.start, schedule=job.schedule)
-    lost = losses(transfer.photo, job.format, metadata=options.output.metadata)
+    lost = losses(transfer.photo, job.format, metadata=options.output.metadata, pyramid=options.output.pyramid)
     for remark in (*transfer.remarks, *lost, *_of_no_use(job)):
         progress.say(remark)
     if job.made_as:
@@ -152,6 +152,8 @@ def prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transfe
 def _of_no_use(job: Job) -> Iterator[str]:
     if job.options.output.quality is not None and job.format.quality is None:
         yield f"--quality changes nothing in {job.format.name}, which has no such choice."
+    if job.options.output.pyramid and job.format.name != "TIFF":
+        yield f"--pyramid changes nothing in {job.format.name}: give -o the extension .tif."
 
 
 def _with_networks(job: Job, progress: Progress, values: Mapping[str, Any]) -> StyleSpec:

@@ -99,7 +99,7 @@ def _free(job: Job) -> Path:
 
 def _write_to_stdout(result: Result, job: Job) -> Path:
     options = job.options.output
-    data = result.encode(job.format, quality=options.quality, metadata=options.metadata)
+    data = result.encode(job.format, quality=options.quality, metadata=options.metadata, pyramid=options.pyramid)
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -113,5 +113,10 @@ def _write_to_stdout(result: Result, job: Job) -> Path:
 def _save_as(result: Result, job: Job, path: Path) -> Path:
     options = job.options.output
     return result.save(
-        path, format=job.format.key, quality=options.quality, metadata=options.metadata, overwrite=job.overwrite
+        path,
+        format=job.format.key,
+        quality=options.quality,
+        metadata=options.metadata,
+        pyramid=options.pyramid,
+        overwrite=job.overwrite,
     )

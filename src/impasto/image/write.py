@@ -15,7 +15,8 @@ from torch import Tensor
 from impasto.image.deep import encode_deep, has_pyvips
 from impasto.image.destination import check_destination, write_bytes
 from impasto.image.formats import Format, check_sides, format_of
-from impasto.image.metadata import metadata_losses, save_arguments
+from impasto.image.giant import encode_giant, needs_giant
+from impasto.image.metadata import metadata_losses, save_arguments, xmp_packet
 from impasto.image.picture import Picture
 from impasto.image.profile import from_srgb, is_srgb, srgb_profile, transform_16_bits
 
@@ -32,8 +33,16 @@ def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
     return _layered(_rounded(image, np.uint8), alpha)
 
 
-def encode(picture: Picture, format: Format, *, quality: int | None = None, settings: str | None = None) -> bytes:
-    """Return the bytes of a file: ``settings`` is the JSON text put into it, ``quality`` from 1 to 100.
+def encode(
+    picture: Picture,
+    format: Format,
+    *,
+    quality: int | None = None,
+    settings: str | None = None,
+    pyramid: bool = False,
+) -> bytes:
+    """Return the bytes of a file: ``settings`` is the JSON text put into it, ``quality`` from 1 to 100, and ``pyramid``
+    asks for a TIFF with smaller copies inside.
 
     Transparency is laid on white where the format has none, and 16 bits are reduced to 8 where it, or this
     installation, cannot hold them; ``losses`` says so. Raises OutputError for sides that the format does not have.
@@ -43,7 +52,7 @@ def encode(picture: Picture, format: Format, *, quality: int | None = None, sett
         picture = replace(picture, pixels=picture.on_white(), alpha=None)
     is_deep = format.keeps_16_bits and picture.depth == 16 and _can_be_deep(picture)
     if is_deep or format.name == "TIFF":
-        return _encode_deep(picture, format, settings, np.uint16 if is_deep else np.uint8)
+        return _encode_deep(picture, format, settings, np.uint16 if is_deep else np.uint8, pyramid)
     arguments = save_arguments(format.name, picture.metadata, settings)
     image = _indexed(picture) if format.name == "GIF" else _layered(_in_profile(picture, np.uint8), picture.alpha)
     if format.keeps_profile:
@@ -53,8 +62,8 @@ def encode(picture: Picture, format: Format, *, quality: int | None = None, sett
     return buffer.getvalue()
 
 
-def losses(picture: Picture, format: Format, *, metadata: bool = True) -> list[str]:
-    """What of ``picture`` a file of ``format`` written here cannot hold, a sentence each.
+def losses(picture: Picture, format: Format, *, metadata: bool = True, pyramid: bool = False) -> list[str]:
+    """What of ``picture`` a file of ``format``, or a ``pyramid``, written here cannot hold, a sentence each.
 
     ``metadata`` says whether that of the photo is wanted; if not, nothing is said of it.
     """
@@ -67,6 +76,8 @@ def losses(picture: Picture, format: Format, *, metadata: bool = True) -> list[s
         found.append(f"{format.name} has 8 bits a channel, the photo 16: PNG and TIFF keep them.")
     elif picture.depth == 16 and not _can_be_deep(picture):
         found.append("The photo's 16 bits a channel were reduced to 8: pip install 'impasto[large]' keeps them.")
+    if pyramid and format.name == "TIFF" and metadata and picture.metadata.exif:
+        found.append("A pyramid has no room for the photo's EXIF, such as date and camera: what is in its XMP is kept.")
     return [*found, *(metadata_losses(format.name, picture.metadata) if metadata else ())]
 
 
@@ -94,12 +105,17 @@ def _can_be_deep(picture: Picture) -> bool:
     return picture.profile is None or is_srgb(picture.profile) or has_pyvips()
 
 
-def _encode_deep(picture: Picture, format: Format, settings: str | None, kind: Depth) -> bytes:
+def _encode_deep(picture: Picture, format: Format, settings: str | None, kind: Depth, pyramid: bool) -> bytes:
+    color, profile = _in_profile(picture, kind), picture.profile or srgb_profile()
+    alpha = None if picture.alpha is None else _rounded(picture.alpha, kind)[..., 0]
+    if format.name == "TIFF" and (pyramid or needs_giant(color)):
+        pixels = color if alpha is None else np.concatenate([color, alpha[..., None]], axis=2)
+        return encode_giant(pixels, profile=profile, xmp=xmp_packet(picture.metadata, settings), pyramid=pyramid)
     return encode_deep(
-        _in_profile(picture, kind),
-        None if picture.alpha is None else _rounded(picture.alpha, kind)[..., 0],
+        color,
+        alpha,
         format.name,
-        profile=picture.profile or srgb_profile(),
+        profile=profile,
         metadata=picture.metadata,
         settings=settings,
     )
