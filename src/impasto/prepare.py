@@ -23,6 +23,7 @@ from impasto.networks import VGG19, Network, get_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.record import new_record
 from impasto.spec import STARTS, RunOptions, StyleSpec, output_size
+from impasto.styles import KeptStyles, styles_folder
 from impasto.transfer import Transfer
 from impasto.weights import best_present, fingerprint, load_weights, recognize_file
 
@@ -107,6 +108,7 @@ def prepare(
         },
         footprint=footprint,
         record=new_record(resolved, machine, schedule.levels, schedule.size, origins, prints),
+        styles=KeptStyles(styles_folder()),
         remarks=tuple(remark for picture in pictures.values() for remark in picture.remarks),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,12 @@ from impasto.spec import COARSEST_SIDE, StyleSpec
 from impasto.terms import Octave, Term
 from impasto.tiling import Sum, seen_of
 
-__all__ = ["style_transfer_objective"]
+__all__ = ["Recall", "style_transfer_objective"]
+
+Recall: TypeAlias = Callable[
+    [Tensor, Tensor | None, Mapping[str, object], Callable[[], dict[str, Moments]]], dict[str, Moments]
+]
+"""(painting, its alpha, how it is looked at, what looks at it) -> its moments by layer."""
 
 
 def style_transfer_objective(
@@ -32,6 +38,7 @@ def style_transfer_objective(
     content_alpha: Tensor | None = None,
     style_alpha: Tensor | None = None,
     tiling: Tiling | None = None,
+    recall: Recall | None = None,
 ) -> Objective:
     """Look once at the content and keep its deep features; look once at the style and keep its moments.
 
@@ -46,7 +53,8 @@ def style_transfer_objective(
     of the painting's larger forms at the same strength. And relative terms of a student count as far as it sees
     (``Network.trusted``, ``Network.guarded``).
 
-    With a ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome.
+    What ``recall`` returns stands for looking at the style, which it may do by calling what it is given last. With a
+    ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome.
     Raises OptionError if nothing is wanted.
     """
     photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)
@@ -57,7 +65,7 @@ def style_transfer_objective(
         if number:
             photo, painting = photo.halved(), painting.halved()
         smoothness = _smoothness(content, spec) if number == 0 else None
-        octaves.append(_octave(extractor, photo, painting, wanted.shared(count), number, smoothness, tiling))
+        octaves.append(_octave(extractor, photo, painting, wanted.shared(count), number, smoothness, tiling, recall))
     if not any(octave.terms for octave in octaves):
         raise OptionError("All weights are 0, so nothing is wanted of the picture: raise one of them, or --strength.")
     return Objective(extractor, tuple(octaves))
@@ -135,6 +143,7 @@ def _octave(
     number: int,
     smoothness: tuple[float, TotalVariationLoss] | None,
     tiling: Tiling | None,
+    recall: Recall | None,
 ) -> Octave:
     """The terms at one size."""
     stride, suffix = extractor.network.stride, f" /{2**number}" if number else ""
@@ -148,7 +157,7 @@ def _octave(
     terms = []
     for layer, losses in _content_losses(extractor, photo, content, wanted.is_relative, tiles).items():
         terms.append(Term(f"content {layer}{suffix}", content[layer], losses))
-    for layer, target in _moments(extractor, painting, style, tiling).items():
+    for layer, target in _recalled(extractor, painting, style, tiling, recall).items():
         make = StyleLoss.relative if wanted.is_relative else StyleLoss.mean_squared
         loss, visible = make(layer, target, None, extractor.space(layer)), photo.visible(stride(layer))
         parts = tuple(replace(loss, visible=_part(visible, tile, stride(layer))) for tile in tiles)
@@ -187,6 +196,25 @@ def _of_one_scale(losses: Sequence[ContentLoss]) -> tuple[ContentLoss, ...]:
     """Scales are sums over positions: that of the whole is the sum of its tiles'."""
     scale = sum(loss.scale for loss in losses)
     return tuple(replace(loss, scale=scale) for loss in losses)
+
+
+def _recalled(
+    extractor: Extractor, painting: _Seen, layers: Collection[str], tiling: Tiling | None, recall: Recall | None
+) -> dict[str, Moments]:
+    """The painting's moments, remembered or found."""
+    if recall is None or not layers:
+        return _moments(extractor, painting, layers, tiling)
+    how = {
+        "network": extractor.network.name,
+        "dtype": extractor.dtype,
+        "padding": extractor.chain.padding,
+        "pooling": extractor.chain.pooling,
+        "layers": sorted(layers),
+        "tiling": tiling,
+        "reduced": painting.reduced,
+    }
+    found = recall(painting.pixels, painting.alpha, how, lambda: _moments(extractor, painting, layers, tiling))
+    return {layer: found[layer] for layer in layers}
 
 
 def _moments(

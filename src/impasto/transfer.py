@@ -22,7 +22,8 @@ from impasto.record import Record
 from impasto.result import Result
 from impasto.solvers import LBFGS, Adam, Solver
 from impasto.spec import StyleSpec
-from impasto.targets import style_transfer_objective
+from impasto.styles import KeptStyles
+from impasto.targets import Recall, style_transfer_objective
 
 __all__ = ["Transfer"]
 
@@ -33,7 +34,8 @@ class Transfer:
 
     ``photo`` is the content at ``size``, ``content`` and ``style`` the pictures that are compared: gray ones, or with
     other colors, if ``spec.color`` says so. ``size`` is the (height, width) of the finished picture in pixels.
-    ``extractors`` are those of all networks in ``levels``, by name, and ``footprint`` says how much memory each takes.
+    ``extractors`` are those of all networks in ``levels``, by name, and ``footprint`` says how much memory each takes,
+    and ``styles`` remembers paintings.
     """
 
     photo: Picture
@@ -48,6 +50,7 @@ class Transfer:
     footprint: Footprint
     record: Record
     remarks: tuple[str, ...] = ()
+    styles: KeptStyles | None = None
 
     def extractor(self, level: Level) -> Extractor:
         """The network that looks at ``level``."""
@@ -65,7 +68,15 @@ class Transfer:
             content_alpha=None if content.alpha is None else content.alpha.to(device),
             style_alpha=None if style.alpha is None else style.alpha.to(device),
             tiling=self.tiling(level),
+            recall=self._recall(level),
         )
+
+    def _recall(self, level: Level) -> Recall | None:
+        """What remembers paintings, for the weights of the level's network."""
+        if self.styles is None:
+            return None
+        styles, weights = self.styles, self.record.weights[level.network]
+        return lambda picture, alpha, how, compute: styles.moments(picture, alpha, {**how, "weights": weights}, compute)
 
     def tiling(self, level: Level) -> Tiling | None:
         """The tiles in which ``level`` is looked at; None for the whole picture."""

@@ -66,7 +66,8 @@ def test_help_has_colors_only_where_they_are_wanted():
 
 
 @pytest.mark.parametrize(
-    "command", ["stylize", "demo", "plan", "resume", "enlarge", "rerun", "inspect", "evaluate", "doctor", "weights"]
+    "command",
+    ["stylize", "demo", "plan", "resume", "enlarge", "rerun", "inspect", "evaluate", "doctor", "weights", "cache"],
 )
 def test_help_of_every_command_has_examples(command, cli):
     shown = cli(command, "--help").out

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from impasto import __version__
-from impasto.cli import demo, doctor, enlarge, evaluate, inspect, plan, rerun, resume, stylize, weights
+from impasto.cli import cache, demo, doctor, enlarge, evaluate, inspect, plan, rerun, resume, stylize, weights
 from impasto.cli.interrupt import EXIT_INTERRUPTED
 from impasto.cli.options import unwrapped
 from impasto.cli.printable import printable
@@ -60,6 +60,7 @@ app.command("enlarge", epilog=enlarge.EXAMPLES, help=unwrapped(enlarge.enlarge._
 app.command("rerun", epilog=rerun.EXAMPLES, help=unwrapped(rerun.rerun.__doc__ or ""))(rerun.rerun)
 app.command("evaluate", epilog=evaluate.EXAMPLES, help=unwrapped(evaluate.evaluate.__doc__ or ""))(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")
+app.add_typer(cache.app, name="cache")
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
@@ -136,7 +137,7 @@ def _usage_message(error: typer.TyperException, arguments: Sequence[str]) -> str
         message += f" Did you mean '{possible[0]}'?"
     if message.startswith("Got unexpected extra argument") and "stylize" in arguments:
         message += " The output goes after -o."
-    is_at_root = "weights" not in arguments[:1]
+    is_at_root = arguments[:1] not in (["weights"], ["cache"])
     if message.startswith("No such command") and "Did you mean" not in message and arguments[1:] and is_at_root:
         message += f" Did you mean 'impasto stylize {' '.join(arguments[:2])}'?"
     context = getattr(error, "ctx", None)

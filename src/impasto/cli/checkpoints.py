@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from impasto.steps import Steps
     from impasto.transfer import Transfer
 
-__all__ = ["AUTOMATIC", "Keeper", "checkpoint_of", "folder", "kept", "lock_of"]
+__all__ = ["AUTOMATIC", "Keeper", "checkpoint_of", "folder", "is_in_use", "kept", "lock_of"]
 
 AUTOMATIC = 120.0
 """Runs that are estimated to take more seconds are kept unless someone said otherwise."""
@@ -51,6 +51,17 @@ def kept() -> list[Path]:
 def lock_of(path: Path) -> FileLock:
     """Held by the run whose checkpoint ``path`` is; the system lets go of it when that ends, however it does."""
     return FileLock(path.with_name(f"{path.name}.lock"))
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether the run whose checkpoint ``path`` is is still going on."""
+    try:
+        with lock_of(path).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # where nothing can be written, no run keeps anything
+        return False
 
 
 def checkpoint_of(job: Job) -> Path | None:

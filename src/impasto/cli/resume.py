@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from filelock import Timeout
 
-from impasto.cli.checkpoints import folder, kept, lock_of
+from impasto.cli.checkpoints import folder, is_in_use, kept
 from impasto.cli.job import STDOUT, Inputs, Job, Resumed
 from impasto.cli.options import Options
 from impasto.cli.outlook import spell
@@ -82,18 +81,9 @@ def _file(path: Path) -> Path:
 def _newest() -> Path:
     """The newest checkpoint in the cache that no run is using."""
     for path in kept():
-        if not _is_in_use(path):
+        if not is_in_use(path):
             return path
     raise InputError(f"There is no run to go on with in '{folder()}': give the file that --checkpoint named.")
-
-
-def _is_in_use(path: Path) -> bool:
-    lock = lock_of(path)
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _list() -> None:
@@ -106,7 +96,7 @@ def _list() -> None:
             typer.echo(str(error), err=True)
             continue
         done, of = len(checkpoint.collected.history), sum(level.iterations for level in checkpoint.record.levels)
-        state = "running" if _is_in_use(path) else f"{spell(time.time() - path.stat().st_mtime)} ago"
+        state = "running" if is_in_use(path) else f"{spell(time.time() - path.stat().st_mtime)} ago"
         typer.echo(f"{path}\n    {done} of {of} evaluations of '{checkpoint.job['output']}', {state}")
 
 
@@ -114,7 +104,7 @@ def _job(path: Path, folders: list[Path], overwrite: bool) -> Job:
     from impasto.checkpoint import read_checkpoint
     from impasto.prepare import Schedule
 
-    if _is_in_use(path):
+    if is_in_use(path):
         raise InputError(f"The run of '{path}' is still going on: wait for it, or end it first.")
     checkpoint = read_checkpoint(path)
     record, about = checkpoint.record, checkpoint.job
