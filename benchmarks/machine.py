@@ -6,7 +6,7 @@ import subprocess
 
 import torch
 
-from impasto.device import processor_name
+from impasto.hardware import processor_name
 
 
 def device_name() -> str:

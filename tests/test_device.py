@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from impasto.device import has_native_bf16, resolve_machine, using_threads
+from impasto.device import resolve_machine, using_threads
 from impasto.errors import OptionError
+from impasto.hardware import bf16_speedup, has_native_bf16
 from impasto.spec import RunOptions
 
 CPU_LOOKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
@@ -46,6 +48,7 @@ def test_auto_is_the_cpu_where_there_is_nothing_else(monkeypatch: pytest.MonkeyP
 
 def test_auto_takes_the_accelerator_that_is_present(monkeypatch: pytest.MonkeyPatch) -> None:
     without_accelerators(monkeypatch)
+    monkeypatch.setattr("impasto.device.bf16_speedup", lambda device: 2.0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert resolve_machine(RunOptions()).device.type == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -63,9 +66,42 @@ def test_a_device_that_is_absent_is_refused_with_those_present(device: str, monk
 @pytest.mark.parametrize("present", [True, False])
 def test_auto_precision_is_bf16_where_the_hardware_has_it(present: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with_bf16(monkeypatch, present)
+    monkeypatch.setattr("impasto.device.bf16_speedup", lambda device: 2.0)
     machine = resolve_machine(RunOptions(device="cpu"))
     assert machine.precision == ("bf16" if present else "fp32")
     assert machine.dtype == (torch.bfloat16 if present else torch.float32)
+
+
+@pytest.mark.parametrize(("speedup", "precision"), [(0.5, "fp32"), (1.05, "fp32"), (1.5, "bf16")])
+def test_auto_precision_is_bf16_only_where_it_is_faster(
+    speedup: float, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_bf16(monkeypatch, True)
+    monkeypatch.setattr("impasto.device.bf16_speedup", lambda device: speedup)
+    assert resolve_machine(RunOptions(device="cpu")).precision == precision
+    assert resolve_machine(RunOptions(device="cpu", precision="bf16")).precision == "bf16"
+    assert resolve_machine(RunOptions(device="cpu"), exact=True).precision == "fp32"
+
+
+def test_the_speed_of_bf16_is_measured_once(bare_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IMPASTO_CACHE", raising=False)
+    first = bf16_speedup(torch.device("cpu"))
+    assert first > 0
+    monkeypatch.setattr("impasto.hardware._measured", lambda device: 99.0)
+    assert bf16_speedup(torch.device("cpu")) == first
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    assert bf16_speedup(torch.device("cpu")) == 99.0
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": "b"}', "\0"])
+def test_a_damaged_note_of_the_speed_is_replaced(
+    text: str, bare_machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    (tmp_path / "hardware.json").write_text(text)
+    monkeypatch.setattr("impasto.hardware._measured", lambda device: 2.5)
+    assert bf16_speedup(torch.device("cpu")) == 2.5
+    assert "2.5" in (tmp_path / "hardware.json").read_text()
 
 
 def test_fp32_is_fp32_even_where_bf16_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from impasto.device import has_native_bf16
 from impasto.features import Extractor
+from impasto.hardware import has_native_bf16
 from impasto.networks import COMPACT, VGG19
 from impasto.weights import load_weights
 from training.fit import first_student

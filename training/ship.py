@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Generator, Tensor
 
-from impasto.device import has_native_bf16
 from impasto.features import Extractor
+from impasto.hardware import has_native_bf16
 from impasto.networks import COMPACT, VGG19
 from impasto.weights import fingerprint, load_weights
 from training.fit import fitted_map, inner_products

@@ -19,8 +19,8 @@ import torch
 from torch import Generator, Tensor
 
 from impasto.chain import Chain, WayBack
-from impasto.device import has_native_bf16
 from impasto.features import Extractor
+from impasto.hardware import has_native_bf16
 from impasto.networks import VGG19
 from impasto.weights import load_weights
 from training.fit import first_student

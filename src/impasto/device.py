@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
 import torch
 
 from impasto.errors import OptionError
+from impasto.hardware import bf16_speedup, has_native_bf16
 from impasto.spec import RunOptions
 
-__all__ = ["Machine", "has_native_bf16", "processor_name", "resolve_machine", "usable_cores", "using_threads"]
+__all__ = ["Machine", "resolve_machine", "usable_cores", "using_threads"]
+
+
+LEAST_GAIN = 1.1
+"""How many times faster bfloat16 has to be to be worth its rounding."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,14 @@ def resolve_machine(options: RunOptions, *, exact: bool = False) -> Machine:
     ``exact`` keeps to float32 where the precision is left to us.
     """
     device = _resolve_device(options.device)
-    fast = options.precision == "bf16" or (options.precision == "auto" and has_native_bf16(device) and not exact)
+    with using_threads(options.threads):
+        fast = options.precision == "bf16" or (options.precision == "auto" and not exact and _gains_by_bf16(device))
     return Machine(device, torch.bfloat16 if fast else torch.float32, options.threads)
+
+
+def _gains_by_bf16(device: torch.device) -> bool:
+    """Never by hope: the hardware has to have it, and to be faster with it."""
+    return has_native_bf16(device) and bf16_speedup(device) > LEAST_GAIN
 
 
 def _resolve_device(name: str) -> torch.device:
@@ -54,30 +63,11 @@ def _resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def has_native_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 itself; elsewhere it is emulated, and slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu":
-        looks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
-        return any(getattr(torch.cpu, look, lambda: False)() for look in looks)
-    return False
-
-
 def usable_cores() -> int:
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def processor_name() -> str:
-    """The name that the processor gives itself, where the system tells, and which of its instructions PyTorch uses."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
-    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    name = named or platform.processor() or platform.machine() or "unknown"
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 _lock = Lock()

@@ -218,7 +218,7 @@ def environment(device: str = "cpu") -> dict[str, str]:
     import torch
     from PIL import features
 
-    from impasto.device import processor_name
+    from impasto.hardware import processor_name
 
     codecs = {
         name: features.version(name) for name in ("libjpeg_turbo", "zlib", "webp", "avif", "libtiff", "littlecms2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +50,10 @@ class Steps(Iterator[Step]):
         best = step.better_than(self._latest[1] if self._latest else None)
         self._latest = step, best.without_gradient()
         return step
+
+    def close(self) -> None:
+        """End it here; settings of torch are as they were."""
+        self._steps.close()
 
     @property
     def state(self) -> State:
@@ -109,7 +113,7 @@ class Steps(Iterator[Step]):
             self._solver = transfer.solver(level)
 
 
-def _with_threads(steps: Iterator[Step], threads: int | None) -> Iterator[Step]:
+def _with_threads(steps: Iterator[Step], threads: int | None) -> Generator[Step, None, None]:
     """Compute each step with so many threads; whoever consumes the steps finds the setting as it was."""
     while True:
         with using_threads(threads):

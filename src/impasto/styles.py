@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from impasto.device import processor_name
+from impasto.hardware import processor_name
 from impasto.image.destination import new_file_beside
 from impasto.moments import Moments
 from impasto.version import __version__
