@@ -34,6 +34,12 @@ class Level:
     history: int | None = None
     history_precision: HistoryPrecision = "fp32"
 
+    def __str__(self) -> str:
+        """One line for those who want to know."""
+        tiles = f"tiles of {self.tile}" if self.tile else "at once"
+        history = f", history {self.history} in {self.history_precision}" if self.history else ""
+        return f"{self.size[1]} x {self.size[0]}, {self.iterations} evaluations of {self.network}, {tiles}{history}"
+
     @property
     def pixels(self) -> int:
         return self.size[0] * self.size[1]

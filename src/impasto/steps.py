@@ -89,7 +89,7 @@ class Steps(Iterator[Step]):
         if state is None:
             pixels, done, best = transfer.starting_point(level, previous), 0, None
             self._solver = transfer.solver(level)
-            log.debug("%d x %d, %d evaluations of %s", level.size[1], level.size[0], level.iterations, level.network)
+            log.debug("%s", level)
         else:
             self._solver = transfer.solver(level)
             self._solver.load_state_dict(dict(state.solver))
