@@ -15,11 +15,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from impasto import checkpoint as module
 from impasto.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from impasto.errors import InputError
+from impasto.image.destination import writing_folder
 from impasto.result import Collected
 from impasto.steps import Steps
 from impasto.transfer import Transfer
@@ -72,7 +74,7 @@ def test_where_it_cannot_be_written_the_one_before_stays(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    for function in ("save_file", "os.fsync"):
+    for function in ("save_file", "os.fsync", "Path.replace"):
         with monkeypatch.context() as patch:
             patch.setattr(f"{module.__name__}.{function}", full)
             with pytest.raises(OSError, match="No space"):
@@ -99,6 +101,15 @@ def test_a_full_disk_leaves_the_one_before(make_transfer: MakeTransfer, tmp_path
         assert len(read_checkpoint(path).collected.history) == 2
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def test_what_one_that_was_killed_left_behind_is_removed(make_transfer: MakeTransfer, tmp_path: Path) -> None:
+    path = tmp_path / "run.checkpoint"
+    left = writing_folder(path)
+    left.mkdir()
+    (left / ".tmpV97rEt").write_bytes(bytes(1000))
+    write_checkpoint(path, taken_at(make_transfer(), 2))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_tensors_that_are_the_same_are_written_once(make_transfer: MakeTransfer, tmp_path: Path) -> None:
@@ -147,3 +158,49 @@ def test_another_format_is_refused(written: Path) -> None:
     save_file({}, written, {module.KEY: later})
     with pytest.raises(InputError, match="another version"):
         read_checkpoint(written)
+
+
+def changed(written: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """The same checkpoint, with something else in its text."""
+    with safe_open(written, framework="pt") as file:
+        about = json.loads(file.metadata()[module.KEY])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    about = change(about) or about
+    save_file(tensors, written, {module.KEY: json.dumps(about)})
+    return written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about["step"].update(level=7),
+        lambda about: about["step"].update(level=-1),
+        lambda about: about["step"].update(index=0),
+        lambda about: about["step"].update(of=99),
+        lambda about: about["step"].update(pixels=about["step"]["loss"]),
+        lambda about: about["step"].update(gradient=about["step"]["loss"]),
+        lambda about: about["best"].pop("pixels"),
+        lambda about: about["history"][0].pop("level"),
+        lambda about: about.update(history=[1]),
+        lambda about: about.update(job=[]),
+        lambda about: about.update(record={}),
+        lambda about: about.update(solver={"point": {"tensor": "nothing"}}),
+        lambda _: [1],
+        lambda _: json.loads("[" * 900 + "]" * 900),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change: Callable[[dict[str, Any]], object], written: Path) -> None:
+    with pytest.raises(InputError):
+        read_checkpoint(changed(written, change))
+
+
+def test_a_damaged_solver_is_refused_when_the_run_goes_on(written: Path, make_transfer: MakeTransfer) -> None:
+    state = read_checkpoint(changed(written, lambda about: about.update(solver={}))).state
+    with pytest.raises(InputError, match="damaged"):
+        next(Steps(make_transfer(), state))
+
+
+def test_the_state_of_the_solver_is_not_held_twice(written: Path, make_transfer: MakeTransfer) -> None:
+    state = read_checkpoint(written).state
+    next(Steps(make_transfer(), state))
+    assert not state.solver

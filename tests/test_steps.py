@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from impasto.device import Machine
 from impasto.errors import ImpastoError
+from impasto.features import Extractor
 from impasto.objective import Evaluation, Objective
 from impasto.optimize import Step
 from impasto.pyramid import Level
@@ -137,3 +139,35 @@ def test_the_memory_of_the_solver_is_that_of_the_level(make_transfer: MakeTransf
         if rows is not None:
             kept[step.level] = max(kept.get(step.level, (0,))[0], len(rows) // 2), rows.dtype
     assert kept == {0: (2, torch.float32), 1: (3, torch.float32), 2: (2, torch.bfloat16)}
+
+
+def test_after_a_lack_of_memory_it_goes_on_in_the_tiles_it_had(
+    make_transfer: MakeTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.memory.SMALLEST_TILE", 16)
+    with monkeypatch.context() as patch:
+        failing(MemoryError(), 2, patch)
+        whole = list(Steps(make_transfer()))
+    with monkeypatch.context() as patch:
+        failing(MemoryError(), 2, patch)
+        steps = Steps(make_transfer())
+        for _ in range(7):
+            next(steps)
+        state = steps.state
+    rest = list(Steps(make_transfer(), state))
+    assert [step.tile for step in rest if step.level == 1] == [64, 64]
+    assert_same(rest, whole[7:])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_state_from_a_file_goes_on_on_a_gpu(make_transfer: MakeTransfer) -> None:
+    transfer = make_transfer()
+    machine = Machine(torch.device("cuda"), torch.float32)
+    extractors = {
+        "tiny": Extractor(transfer.extractors["tiny"].network, transfer.extractors["tiny"].weights, device="cuda")
+    }
+    steps = Steps(replace(transfer, machine=machine, extractors=extractors))
+    for _ in range(6):
+        next(steps)
+    state = steps.state.to(torch.device("cpu"))
+    assert len(list(Steps(replace(transfer, machine=machine, extractors=extractors), state))) == 9

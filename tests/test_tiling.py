@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from impasto.errors import OptionError
 from impasto.features import Extractor, Features
 from impasto.grid import HALO_OF_BF16, Tiling
+from impasto.losses import ContentLoss
 from impasto.networks import VGG19, Network
 from impasto.objective import Evaluation, Objective, bounded
 from impasto.optimize import optimize
@@ -169,6 +170,16 @@ def test_no_features_of_more_than_a_padded_tile_are_ever_there(extractor: Extrac
     with Watch() as watch:
         evaluated(extractor, picture, None, spec())
     assert watch.largest >= SIZE[0] * SIZE[1]
+
+
+def test_of_the_content_only_the_cores_are_kept(extractor: Extractor, picture: Picture) -> None:
+    content, style = picture(*SIZE, seed=1), picture(*STYLE_SIZE, seed=2)
+    objective = style_transfer_objective(extractor, content, style, spec(octaves=1), tiling=Tiling(48))
+    (term,) = (term for term in objective.octaves[0].terms if term.name.startswith("content"))
+    targets = [part.target for part in term.parts if isinstance(part, ContentLoss)]
+    assert len(targets) > 4
+    for target in targets:
+        assert target.untyped_storage().nbytes() == target.numel() * target.itemsize
 
 
 class WholeOnly:

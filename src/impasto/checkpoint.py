@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.errors import InputError
-from impasto.image.destination import new_file_beside
+from impasto.image.destination import writing_folder
 from impasto.objective import Evaluation
 from impasto.optimize import Step
 from impasto.record import Record
@@ -46,7 +46,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write ``checkpoint`` in place of the one before, which stays until all of this one is on the disk.
 
     The file is one of safetensors: tensors by name, and the rest as JSON beside them; nothing in it can be executed.
-    Raises OSError if it cannot be written; the one before is then still there.
+    Raises OSError if it cannot be written; the one before is then still there. Two may not write to one ``path``
+    at once.
     """
     state, tensors = checkpoint.state, _Tensors()
     about = {
@@ -58,44 +59,62 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "best": _described(state.best, "best", tensors),
         "solver": tensors.named("solver", state.solver),
     }
-    temporary = new_file_beside(path)
+    folder = writing_folder(path)
+    shutil.rmtree(folder, ignore_errors=True)  # safetensors has a file of its own there until it is done
+    folder.mkdir()
     try:
-        try:
-            save_file(tensors.by_name, temporary, {KEY: json.dumps(about)})
-        except SafetensorError as error:  # wraps the system's errors too
-            raise OSError(str(error)) from None
-        with temporary.open("rb") as file:
+        written = folder / "state"
+        save_file(tensors.by_name, written, {KEY: json.dumps(about)})
+        with written.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        written.replace(path)
+    except SafetensorError as error:  # wraps the system's errors too
+        raise OSError(str(error)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read what ``write_checkpoint`` wrote; raise InputError if that is not what ``path`` is."""
     try:
         about, tensors = _read(path)
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is no checkpoint of impasto: {error}.") from None
     if about.get("format") != FORMAT:
         raise InputError(f"The checkpoint '{path}' was written by another version of impasto: go on with that one.")
     try:
-        best = _restored(about["best"], tensors)
-        state = State(_restored(about["step"], tensors), best, _with_tensors(about["solver"], tensors))
-        history = [entry | {"size": tuple(entry["size"])} for entry in about["history"]]
-        record = Record.model_validate_json(json.dumps(about["record"]))
-        return Checkpoint(record, state, Collected(history, best), about["job"])
-    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
+        return _checked(about, tensors)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"The checkpoint '{path}' is damaged ({type(error).__name__}): it cannot be used.") from None
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if KEY not in metadata:
+        about = json.loads((file.metadata() or {}).get(KEY, "null"))
+        if not isinstance(about, dict):
             raise ValueError("it is another file of safetensors")
-        about = json.loads(metadata[KEY])
         return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def _checked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint:
+    """What the file says, if it is of one piece."""
+    record = Record.model_validate_json(json.dumps(about["record"]))
+    step, best = (_restored(about[name], tensors) for name in ("step", "best"))
+    level = record.plan()[step.level]
+    shape = (1, 3, *level.size)
+    if not 1 <= step.index <= step.of == level.iterations or step.level < 0:
+        raise ValueError("it stands outside of its run")
+    if {step.pixels.shape, best.pixels.shape} != {shape} or (
+        step.index < step.of and step.evaluation.gradient.shape != shape
+    ):
+        raise ValueError("pictures of another size")
+    history = [{**entry, "size": tuple(entry["size"])} for entry in about["history"]]
+    for entry in history:
+        _ = entry["level"], entry["tile"], entry["loss"]
+    if not isinstance(about["job"], dict):
+        raise TypeError("no job")
+    solver = _with_tensors(about["solver"], tensors)
+    return Checkpoint(record, State(step, best, solver), Collected(history, best), about["job"])
 
 
 def _described(step: Step, name: str, tensors: _Tensors) -> dict[str, Any]:

@@ -50,9 +50,8 @@ class Curvature:
     def __init__(self, history: int, dtype: torch.dtype | None = None) -> None:
         self.history = history
         self.dtype = dtype
-        self._rows: Tensor | None = (
-            None  # s, y, s, y, ...: 2 history x values; on a CPU, what is unused takes no memory
-        )
+        # s, y, s, y, ...: 2 history x values; on a CPU, what is unused takes no memory
+        self._rows: Tensor | None = None
         self._precision = torch.float32  # of their products
         self._order: list[int] = []  # the places of the pairs, oldest first
         self._products = torch.zeros(0, 0, dtype=torch.float64)  # of all rows with each other

@@ -170,7 +170,8 @@ def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | Non
     """
     if limit is None:
         return list(levels)
-    return [_fitted(level, footprint, limit) for level in levels]
+    # From the full size on, which is the one that people know of.
+    return [_fitted(level, footprint, limit) for level in reversed(levels)][::-1]
 
 
 def _fitted(level: Level, footprint: Footprint, limit: float) -> Level:

@@ -18,7 +18,7 @@ from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
 from impasto.image.resize import crop_to_aspect
-from impasto.memory import VECTOR, Footprint, available_bytes, fit_memory
+from impasto.memory import VECTOR, Footprint, available_bytes, fit_memory, memory_bytes
 from impasto.networks import VGG19, Network, get_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.record import new_record
@@ -70,9 +70,9 @@ def prepare(
     # What is there to be compared with other programs is computed as they do.
     machine = resolve_machine(options, exact=spec.normalization == "classic")
     footprint = Footprint(spec, machine, networks, _held_bytes(pictures, schedule))
-    limit = options.memory or available_bytes(machine)
-    if not schedule.is_fitted:
-        schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
+    # What was fitted before stays as it is, unless the machine cannot do it at all.
+    limit = options.memory or (memory_bytes()[0] if schedule.is_fitted else available_bytes(machine))
+    schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
     log.debug("about %.1f GB of memory, of %s", footprint.of_run(schedule.levels) / 2**30, _spelled(limit))
     cropped = photo.cropped_to_aspect(schedule.size)
     shown = cropped.resized(schedule.size)
@@ -172,7 +172,8 @@ def _starting_picture(
     photo: Tensor, painting: Tensor, start: Picture | None, size: tuple[int, int], spec: StyleSpec
 ) -> Tensor:
     if start is not None:
-        return crop_to_aspect(start.pixels, size)
+        cropped = crop_to_aspect(start.pixels, size)
+        return to_gray(cropped) if spec.color == "content" else cropped
     if spec.init == "content":
         return photo
     if spec.init == "noise":

@@ -7,9 +7,11 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from impasto.device import using_threads
+from impasto.errors import InputError
 from impasto.memory import in_smaller_tiles, is_out_of_memory
 from impasto.objective import bounded
 from impasto.optimize import Step, optimize
@@ -31,6 +33,24 @@ class State:
     step: Step
     best: Step
     solver: Mapping[str, Any]
+
+    def to(self, device: torch.device) -> State:
+        """The same on ``device``."""
+        if self.step.pixels.device == device:
+            return self
+        return State(_moved(self.step, device), _moved(self.best, device), _placed(self.solver, device))
+
+
+def _moved(step: Step, device: torch.device) -> Step:
+    evaluation = step.evaluation
+    moved = replace(evaluation, loss=evaluation.loss.to(device), gradient=evaluation.gradient.to(device))
+    return replace(step, pixels=step.pixels.to(device), evaluation=moved)
+
+
+def _placed(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    return {key: _placed(item, device) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 class Steps(Iterator[Step]):
@@ -70,6 +90,7 @@ class Steps(Iterator[Step]):
         first = 0
         previous = transfer.init
         if state is not None:
+            state = state.to(transfer.machine.device)
             first = state.step.level
             previous = state.step.pixels
             self._latest = state.step, state.best
@@ -91,9 +112,9 @@ class Steps(Iterator[Step]):
             self._solver = transfer.solver(level)
             log.debug("%s", level)
         else:
+            level = replace(level, tile=state.step.tile)  # it may have become smaller on the way
             self._solver = transfer.solver(level)
-            self._solver.load_state_dict(dict(state.solver))
-            pixels = self._solver.step(state.step.pixels, state.step.evaluation.loss, state.step.evaluation.gradient)
+            pixels = _gone_on(self._solver, state)
             done, best = state.step.index, replace(state.best, level=0)  # optimize knows of no levels
         del previous, state
         finish = transfer.finished if transfer.spec.color == "content" else None
@@ -111,6 +132,22 @@ class Steps(Iterator[Step]):
                 level = in_smaller_tiles(level)
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
+
+
+def _gone_on(solver: Solver, state: State) -> Tensor:
+    """Where to look next; the state of the solver is used up, as there is no room for it twice."""
+    evaluation = state.step.evaluation
+    try:
+        solver.load_state_dict(dict(state.solver))
+        if isinstance(state.solver, dict):
+            state.solver.clear()
+        return solver.step(state.step.pixels, evaluation.loss, evaluation.gradient)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"The state of the solver is damaged ({type(error).__name__}): the run cannot go on."
+        ) from None
 
 
 def _with_threads(steps: Iterator[Step], threads: int | None) -> Generator[Step, None, None]:

@@ -188,7 +188,9 @@ def _content_losses(
             seen = seen_of(extractor, tile.padded(photo.pixels), tile, layers)
         for layer in layers:
             here = _part(visible[layer], tile, stride(layer))
-            parts[layer].append(make(layer, seen[layer], here, extractor.space(layer)))
+            loss = make(layer, seen[layer], here, extractor.space(layer))
+            # A part of the features would keep those of the whole tile.
+            parts[layer].append(loss if tile.is_whole else replace(loss, target=loss.target.clone()))
     return {layer: _of_one_scale(losses) for layer, losses in parts.items()}
 
 

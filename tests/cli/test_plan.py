@@ -46,3 +46,15 @@ def test_what_cannot_be_done_is_refused_with_a_size_that_can(cli, folder):
     assert found is not None
     assert cli("plan", "photo.jpg", "painting.png", "--size", found[1], "--memory", "1G").code == 0
     assert cli("plan", "photo.jpg", "nothing.png").code == 2
+
+
+def test_with_a_time_it_is_that_time(cli, folder):
+    outcome = cli("plan", "photo.jpg", "painting.png", "--time", "2s")
+    assert outcome.code == 0
+    assert " 4000 evaluations" not in outcome.out
+    assert cli("plan", "photo.jpg", "painting.png", "--network", "nothing").code == 2
+
+
+def test_what_does_not_fit_is_told_of_the_full_size(cli, folder):
+    outcome = cli("plan", "photo.jpg", "painting.png", "--size", "6000", "--memory", "400M")
+    assert (outcome.code, "6000 x 4500 pixels need" in outcome.err) == (2, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -9,13 +10,16 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from impasto.cli import checkpoints
+from impasto.checkpoint import read_checkpoint, write_checkpoint
+from impasto.cli import checkpoints, running
+from impasto.cli.app import run
 from impasto.cli.progress import LineProgress
 
 LONG = ("--num-iterations", "9", "--size", "48")
@@ -231,7 +235,18 @@ def test_a_photo_from_standard_input_is_kept_as_well(stylize, cli, interrupt_at,
     assert sorted(Path().glob("run*")) == []
 
 
-def test_a_run_with_a_time_has_what_is_left_of_it(broken_off, cli):
+def test_of_its_time_a_run_has_what_is_left():
+    def to_go(seconds, elapsed):
+        run = SimpleNamespace(time=seconds)
+        return running._seconds_to_go(SimpleNamespace(options=SimpleNamespace(run=run), resumed=elapsed))
+
+    assert to_go(60.0, None) == 60
+    assert to_go(60.0, SimpleNamespace(elapsed=45.0)) == 15
+    assert to_go(60.0, SimpleNamespace(elapsed=99.0)) == 1
+    assert to_go(None, SimpleNamespace(elapsed=99.0)) is None
+
+
+def test_a_run_with_a_time_goes_on(broken_off, cli):
     broken_off("--checkpoint", "run.checkpoint", "--time", "2s")
     start = time.monotonic()
     assert cli("resume", "run.checkpoint").code == 0
@@ -246,3 +261,133 @@ def test_a_damaged_checkpoint_is_refused(broken_off, cli):
     Path("run.checkpoint").write_bytes(data[: len(data) // 2])
     outcome = cli("resume", "run.checkpoint")
     assert (outcome.code, "no checkpoint" in outcome.err) == (2, True)
+
+
+@pytest.mark.parametrize("place", ["photo.jpg", "painting.png", "out.png", "grow.gif", "out_0003.png", "link"])
+def test_a_checkpoint_in_the_place_of_something_else_is_refused(place, stylize, folder):
+    Path("link").symlink_to("photo.jpg")
+    before = Path("photo.jpg").read_bytes(), Path("painting.png").read_bytes()
+    words = ("-o", "out.png", "--animate", "grow.gif", "--save-every", "3", "-y")
+    outcome = stylize(*words, "--checkpoint", place)
+    assert (outcome.code, "--checkpoint is" in outcome.err) == (2, True)
+    assert (Path("photo.jpg").read_bytes(), Path("painting.png").read_bytes()) == before
+
+
+def test_a_checkpoint_that_was_never_written_removes_nothing(stylize):
+    Path("mine.txt").write_text("something")
+    assert stylize("-o", "out.png", "-y", "--checkpoint", "mine.txt", "--checkpoint-every", "1h").code == 0
+    assert Path("mine.txt").read_text() == "something"
+
+
+def test_keeping_and_not_keeping_contradict_each_other(stylize):
+    outcome = stylize("--checkpoint", "a", "--no-checkpoint")
+    assert (outcome.code, "contradict" in outcome.err) == (2, True)
+
+
+def rewritten(path, change) -> None:
+    """Change the job in a checkpoint, as someone might who sends it."""
+    checkpoint = read_checkpoint(Path(path))
+    job = dict(checkpoint.job)
+    change(job)
+    write_checkpoint(Path(path), replace(checkpoint, job=job))
+
+
+def test_a_checkpoint_from_elsewhere_replaces_nothing(broken_off, cli, folder, tmp_path):
+    broken_off("--checkpoint", "run.checkpoint")
+    target = tmp_path / ".bashrc"
+    target.write_text("mine")
+    empty = hashlib.sha256(b"").hexdigest()
+    digest = hashlib.sha256(b"mine").hexdigest()
+    for saved in ({"path": os.devnull, "sha256": empty}, {"path": str(target), "sha256": digest}, None):
+        claims = {"output": str(target), "saved": saved, "overwrite": True, "written": {"format": "png"}}
+        rewritten("run.checkpoint", lambda job, claims=claims: job.update(claims))
+        outcome = cli("resume", "run.checkpoint")
+        assert (outcome.code, "exists already" in outcome.err) == (2, True)
+        assert target.read_text() == "mine"
+
+
+def test_other_files_that_a_checkpoint_names_are_not_removed(broken_off, cli, folder, tmp_path):
+    broken_off("--checkpoint", "run.checkpoint")
+    other = tmp_path / "other.checkpoint-input"
+    shutil.copy("photo.jpg", other)
+    rewritten("run.checkpoint", lambda job: job["inputs"].update(content=str(other)))
+    assert cli("resume", "run.checkpoint").code == 0
+    assert other.exists()
+
+
+def test_an_input_that_nobody_knows_is_refused(broken_off, cli):
+    broken_off("--checkpoint", "run.checkpoint")
+    rewritten("run.checkpoint", lambda job: job["inputs"].update(init="photo.jpg"))
+    outcome = cli("resume", "run.checkpoint")
+    assert (outcome.code, "damaged" in outcome.err) == (2, True)
+
+
+def test_that_the_picture_so_far_is_ones_own_is_not_forgotten(whole, broken_off, cli, monkeypatch):
+    broken_off("--checkpoint", "run.checkpoint", "--checkpoint-every", "0.00001s")
+
+    def killed(*_) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "save", killed)
+        with pytest.raises(SystemExit):
+            cli("resume", "run.checkpoint")
+    assert cli("resume", "run.checkpoint").code == 0
+    assert Path("out.png").read_bytes() == whole
+
+
+def test_snapshots_from_before_the_break_stay(whole, broken_off, cli):
+    broken_off("--checkpoint", "run.checkpoint", "--save-every", "2")
+    assert Path("out_0004.png").exists()
+    shutil.copy("out_0004.png", "out_0006.png")  # as if it had been written after the last checkpoint
+    assert cli("resume", "run.checkpoint").code == 0
+    assert sorted(path.name for path in Path().glob("out*.png")) == [
+        "out.png",
+        *(f"out_000{number}.png" for number in (2, 4, 6, 8)),
+    ]
+
+
+def test_a_picture_for_another_program_is_not_printed_on_a_terminal(stylize, cli, interrupt_at, monkeypatch, folder):
+    interrupt_at(4)
+    stream = SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: False, write=lambda _: 0, flush=lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        run(["stylize", "photo.jpg", "painting.png", *LONG, "--coarse-network", "none", "-o", "-", "--checkpoint", "c"])
+    interrupt_at(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+        outcome = cli("resume", "c")
+    assert (outcome.code, "none reads it" in outcome.err) == (2, True)
+
+
+def test_paths_are_kept_whole(broken_off, cli, folder, tmp_path, monkeypatch, whole):
+    (tmp_path / "elsewhere").mkdir()
+    broken_off("--checkpoint", "run.checkpoint", "--animate", "grow.gif")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    outcome = cli("resume", str(folder / "run.checkpoint"), "-y")
+    assert outcome.code == 0, outcome.err
+    assert "The animation begins where the run goes on" in outcome.err
+    assert list(Path().iterdir()) == []
+    assert (folder / "out.png").read_bytes() == whole
+
+
+def test_folders_that_are_not_there_are_refused(broken_off, cli):
+    broken_off("--checkpoint", "run.checkpoint")
+    outcome = cli("resume", "run.checkpoint", "--inputs", "nowhere")
+    assert (outcome.code, "--inputs is 'nowhere'" in outcome.err) == (2, True)
+
+
+def test_two_runs_with_inputs_from_elsewhere_do_not_mix_them_up(folder, cli, interrupt_at, monkeypatch):
+    short = ("--precision", "fp32", "--coarse-iterations", "0", "--coarse-network", "none")
+    for name, checkpoint in (("photo.jpg", "run.1"), ("painting.png", "run.2")):
+        data = Path(name).read_bytes()
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
+        interrupt_at(2)
+        assert (
+            cli(
+                "stylize", "-", "painting.png", *LONG, *short, "-o", f"{checkpoint}.png", "--checkpoint", checkpoint
+            ).code
+            == 130
+        )
+    interrupt_at(0)
+    assert cli("resume", "run.1").code == cli("resume", "run.2").code == 0

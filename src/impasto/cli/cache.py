@@ -60,7 +60,9 @@ def clear(
     removed = _remove(_files(cache_folder() / "styles"))
     for path in checkpoints.kept() if runs else ():
         if not checkpoints.is_in_use(path):
-            removed += _remove(path.parent.glob(f"{path.stem}*"))
+            removed += _size(path)
+            checkpoints.remove(path)
+            _remove([path.with_name(f"{path.name}.lock")])
     typer.echo(f"{removed / 1e6:.1f} MB removed.")
 
 

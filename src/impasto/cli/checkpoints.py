@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ from filelock import FileLock, Timeout
 from impasto.cli.job import STDOUT, Job, stem_of
 from impasto.cli.progress import Progress
 from impasto.errors import OutputError
-from impasto.image.destination import check_destination
+from impasto.image.destination import write_bytes, writing_folder
 from impasto.image.files import origin_of
 from impasto.image.paths import expanded
 from impasto.weights.cache import cache_folder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from impasto.steps import Steps
     from impasto.transfer import Transfer
 
-__all__ = ["AUTOMATIC", "Keeper", "checkpoint_of", "folder", "is_in_use", "kept", "lock_of"]
+__all__ = ["AUTOMATIC", "Keeper", "folder", "is_in_use", "kept", "lock_of", "remove"]
 
 AUTOMATIC = 120.0
 """Runs that are estimated to take more seconds are kept unless someone said otherwise."""
@@ -42,10 +43,12 @@ def folder() -> Path:
 
 def kept() -> list[Path]:
     """The checkpoints in that folder, the newest first."""
-    try:
-        return sorted(folder().glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    except OSError:
-        return []
+    times = {}
+    with suppress(OSError):
+        for path in folder().glob(f"*{SUFFIX}"):
+            with suppress(OSError):  # one that has just been removed
+                times[path] = path.stat().st_mtime
+    return sorted(times, key=lambda path: times[path], reverse=True)
 
 
 def lock_of(path: Path) -> FileLock:
@@ -55,8 +58,11 @@ def lock_of(path: Path) -> FileLock:
 
 def is_in_use(path: Path) -> bool:
     """Whether the run whose checkpoint ``path`` is is still going on."""
+    lock = lock_of(path)
+    if not Path(lock.lock_file).exists():
+        return False
     try:
-        with lock_of(path).acquire(timeout=0):
+        with lock.acquire(timeout=0):
             return False
     except Timeout:
         return True
@@ -64,16 +70,13 @@ def is_in_use(path: Path) -> bool:
         return False
 
 
-def checkpoint_of(job: Job) -> Path | None:
-    """The file that --checkpoint names, or that the run goes on from; raise OutputError if it cannot be written."""
-    if job.resumed is not None:
-        return job.resumed.path
-    named = job.options.output.checkpoint
-    if named is None:
-        return None
-    path = expanded(named)
-    check_destination(path, overwrite=job.overwrite, option="--checkpoint")
-    return path
+def remove(path: Path) -> None:
+    """Remove a checkpoint and what its run put beside it."""
+    beside = [path.with_name(f"{path.name}-{role}{SUFFIX_OF_INPUT}") for role in ("content", "style", "init")]
+    for file in (path, *beside):
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+    shutil.rmtree(writing_folder(path), ignore_errors=True)
 
 
 class Keeper:
@@ -87,25 +90,29 @@ class Keeper:
         self._took = 0.0
         self._trouble = ""
         self._lock = lock_of(path)
-        self._inputs = dict(_inputs(job, path))
+        self._is_written = job.resumed is not None
+        self._inputs: dict[str, str] = {}
 
     @classmethod
     def new(
         cls, seconds: float, job: Job, transfer: Transfer, steps: Steps, collected: Collected, progress: Progress
     ) -> Keeper | None:
         """For a run of so many ``seconds``, if it is to be kept and can be."""
-        path = checkpoint_of(job)
+        path = job.checkpoint
         if path is None:
             if job.options.output.no_checkpoint or seconds < AUTOMATIC:
                 return None
             name = "stdout" if job.output == STDOUT else stem_of(job.output)
             path = folder() / f"{name}-{secrets.token_hex(4)}{SUFFIX}"
+        keeper = cls(path, job, transfer, steps, collected)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            keeper = cls(path, job, transfer, steps, collected)
             keeper._lock.acquire(timeout=0)
+            keeper._inputs = dict(_inputs(job, path))
         except Timeout:
-            raise OutputError(f"Another run keeps its checkpoints in '{path}': choose another --checkpoint.") from None
+            raise OutputError(
+                f"Another run is using the checkpoint '{path}': wait for it, or choose another --checkpoint."
+            ) from None
         except OSError as error:
             progress.say(f"This run is not kept: '{path}' cannot be written ({error.strerror or error}).")
             return None
@@ -127,7 +134,7 @@ class Keeper:
         checkpoint = Checkpoint(self._transfer.record, self._steps.state, self._collected, self._about(saved))
         try:
             write_checkpoint(self.path, checkpoint)
-            self._trouble = ""
+            self._trouble, self._is_written = "", True
         except OSError as error:
             trouble = f"The state of this run cannot be kept in '{self.path}' ({error.strerror or error})."
             if trouble != self._trouble:
@@ -139,31 +146,35 @@ class Keeper:
 
     def drop(self) -> None:
         """The run has arrived: nothing is left to go on with."""
-        inputs = (Path(place) for place in self._inputs.values())
-        for path in (self.path, *(path for path in inputs if path.suffix == SUFFIX_OF_INPUT)):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        if self._is_written:
+            remove(self.path)
         self.release()
 
     def release(self) -> None:
         """Let others go on with it."""
-        self._lock.release()
         with suppress(OSError):
-            Path(self._lock.lock_file).unlink(missing_ok=True)
+            Path(self._lock.lock_file).unlink(missing_ok=True)  # while it is held: nobody else holds another
+        self._lock.release()
 
     def _about(self, saved: Path | None) -> dict[str, Any]:
-        job = self._job
-        before = job.resumed.elapsed if job.resumed else 0.0
+        job, resumed = self._job, self._job.resumed
+        run, written = (each.model_dump(mode="json") for each in (job.options.run, job.options.output))
+        paths = {"weights": _absolute(run["weights"])}, {"animate": _absolute(written["animate"]), "checkpoint": None}
+        so_far = None if saved is None else {"path": str(saved.absolute()), "sha256": origin_of(saved).sha256}
         return {
             "inputs": self._inputs,
             "output": str(job.output if job.output == STDOUT else job.output.absolute()),
             "overwrite": job.overwrite,
             "default_named": job.default_named,
-            "run": job.options.run.model_dump(mode="json"),
-            "written": job.options.output.model_dump(mode="json"),
-            "elapsed": before + time.monotonic() - self._began,
-            "saved": None if saved is None else {"path": str(saved.absolute()), "sha256": origin_of(saved).sha256},
+            "run": run | paths[0],
+            "written": written | paths[1],
+            "elapsed": (resumed.elapsed if resumed else 0.0) + time.monotonic() - self._began,
+            "saved": so_far or (resumed.checkpoint.job["saved"] if resumed else None),
         }
+
+
+def _absolute(named: str | None) -> str | None:
+    return None if named is None else str(expanded(named).absolute())
 
 
 def _inputs(job: Job, path: Path) -> Iterator[tuple[str, str]]:
@@ -171,8 +182,8 @@ def _inputs(job: Job, path: Path) -> Iterator[tuple[str, str]]:
     inputs = {"content": job.inputs.content, "style": job.inputs.style, "init": job.inputs.start}
     for role, file in inputs.items():
         if isinstance(file, bytes):
-            sent = path.with_name(f"{path.stem}-{role}{SUFFIX_OF_INPUT}")
-            sent.write_bytes(file)
+            sent = path.with_name(f"{path.name}-{role}{SUFFIX_OF_INPUT}")
+            write_bytes(file, sent, overwrite=True)
             yield role, str(sent.absolute())
         elif file is not None:
             yield role, str(file.absolute())

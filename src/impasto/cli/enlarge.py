@@ -12,13 +12,14 @@ import typer
 from impasto.cli.job import Inputs, Job, stem_of
 from impasto.cli.options import Options
 from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
-from impasto.cli.recorded import Request, find_inputs, folders_of, recorded_options
+from impasto.cli.recorded import Request, find_input, folders_of, recorded_options
 from impasto.cli.running import run_job
 from impasto.errors import OptionError
 from impasto.image.formats import named_format
 from impasto.image.paths import expanded
 from impasto.pyramid import Level
-from impasto.spec import StyleSpec, scaled_to_long_side
+from impasto.spec import RunOptions, StyleSpec, scaled_to_long_side
+from impasto.validation import build
 
 __all__ = ["EXAMPLES", "enlarge"]
 
@@ -84,13 +85,15 @@ def _job(request: Request) -> Job:
 
     record = read_record(request.file)
     options = recorded_options(record, request)
+    # It is no repetition: computed where and how it is best here.
+    run = build(RunOptions, {name: request.changes[name] for name in ("memory",) if name in request.changes})
     before = record.size[::-1]
     size = _new_size(before, options.spec, request)
     # These proportions to the pixel, whatever the photo's are.
     spec = options.spec.model_copy(update={"size": f"{size[1]}x{size[0]}", "init": "content"})
-    options = Options(spec, options.run, options.output)
-    found = find_inputs(record, request, spec)
-    inputs = Inputs(found.content, found.style, request.file)
+    options = Options(spec, run, options.output)
+    content, style = (find_input(role, record, request) for role in ("content", "style"))
+    inputs = Inputs(content, style, request.file)
     levels = _left(check_inputs(inputs, options), before, spec)
     target = expanded(request.output) if request.output else _default_output(request, options, size)
     schedule = Schedule(size, levels, is_fitted=False)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from impasto.cli.options import Options
 from impasto.errors import OptionError
-from impasto.image.files import File
-from impasto.image.formats import FORMATS, Format, format_of, named_format
+from impasto.image.files import File, origin_of
+from impasto.image.formats import EXTENSIONS, FORMATS, Format, format_of, named_format
 from impasto.pyramid import Level
 
 if TYPE_CHECKING:
@@ -51,6 +51,16 @@ class Resumed:
     checkpoint: Checkpoint
     elapsed: float
 
+    def is_picture_so_far(self, path: Path) -> bool:
+        """Whether ``path`` is still the picture that the run itself saved when it was stopped."""
+        saved = self.checkpoint.job["saved"]
+        if not isinstance(saved, dict) or path.suffix.lower() not in EXTENSIONS or str(path) != saved.get("path"):
+            return False
+        try:
+            return origin_of(path).sha256 == saved.get("sha256")
+        except OSError:
+            return False
+
 
 @dataclass(frozen=True)
 class Job:
@@ -84,13 +94,25 @@ class Job:
         named = self.options.output.animate
         return Path(named).expanduser() if named else None
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """The file of --checkpoint, or the one that the run goes on from."""
+        if self.resumed is not None:
+            return self.resumed.path
+        named = self.options.output.checkpoint
+        return Path(named).expanduser() if named else None
+
+    def may_replace(self, path: Path) -> bool:
+        """Whether ``path`` may be written where it exists: it was asked for, or this run's picture so far is there."""
+        return self.overwrite or (self.resumed is not None and self.resumed.is_picture_so_far(path))
+
     def snapshot(self, evaluation: int) -> Path:
         """The file for the picture after so many evaluations of the whole run."""
         return self.output.with_name(f"{self.output.stem}_{evaluation:04d}.png")
 
     def files(self, levels: Sequence[Level]) -> list[Path]:
-        """Every file that the run will write, the result at the end."""
-        every = self.options.output.save_every
+        """Every file that the run will write, the result at the end; a run that goes on has written some before."""
+        every = None if self.resumed else self.options.output.save_every
         total = sum(level.iterations for level in levels)
         snapshots = range(every, total + 1, every) if every else range(0)
         if len(snapshots) > MOST_SNAPSHOTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import typer
 from impasto.cli.job import Inputs, Job
 from impasto.cli.options import flag, resolve, with_flags
 from impasto.cli.outlook import Plan, spell
-from impasto.cli.preflight import check_inputs, file_of
+from impasto.cli.preflight import check_inputs, check_network, file_of
 from impasto.cli.progress import choose_progress
 from impasto.cli.running import prepared
 
@@ -35,14 +36,18 @@ def _plan(*, content: str, style: str, **values: Any) -> None:
     The pictures are read and the networks are timed, but nothing is painted and no file is written. One line for each
     size: the network, its evaluations, the tiles and the history with which they fit into memory, and the time.
     """
+    from impasto.budget import Budget
     from impasto.estimate import measure_cost
 
     options = resolve(values)
     inputs = Inputs(file_of(content), file_of(style), None)
+    check_network(options.spec)
     check_inputs(inputs, options)
     job = Job(inputs, Path(values["output"] or "planned.png"), overwrite=False, options=options)
     transfer = prepared(job, choose_progress("none", quiet=values["quiet"]), values)
     cost = measure_cost(transfer)
+    if options.run.time is not None:
+        transfer = Budget(time.monotonic() + options.run.time).fitted(transfer, cost)
     outlook = Plan(transfer.levels, cost)
     width, height = outlook.size
     memory = transfer.footprint.of_run(transfer.levels)

@@ -19,7 +19,7 @@ from impasto.networks import NETWORKS, VGG19, get_network
 from impasto.pyramid import Level, plan_pyramid
 from impasto.spec import STARTS, StyleSpec, output_size
 
-__all__ = ["check_inputs", "check_job", "check_outputs", "file_of", "with_free_name"]
+__all__ = ["check_inputs", "check_job", "check_network", "check_outputs", "file_of", "with_free_name"]
 
 BYTES_PER_PIXEL = 4
 """What a pixel of a PNG of noise takes, and a little for the headers; twice as much where there may be 16 bits."""
@@ -33,7 +33,7 @@ def check_job(content: str, style: str, output: str | None, overwrite: bool, opt
 
     Raises InputError, OptionError or OutputError for the first thing that is in the way.
     """
-    _check_network(options.spec)
+    check_network(options.spec)
     photo, painting = (file_of(argument) for argument in _not_both_streams(content, style))
     inputs = Inputs(photo, painting, _start(options))
     levels = check_inputs(inputs, options)
@@ -87,7 +87,8 @@ def _with_likely_network(options: Options) -> StyleSpec:
     return spec.model_copy(update={"network": best.name}) if best else spec
 
 
-def _check_network(spec: StyleSpec) -> None:
+def check_network(spec: StyleSpec) -> None:
+    """Raise OptionError for a network that there is not, or a layer that it does not have."""
     for flag, name, choices in (
         ("--network", spec.network, ["auto", *NETWORKS]),
         ("--coarse-network", spec.coarse_network, ["auto", "none", *NETWORKS]),
@@ -117,7 +118,7 @@ def _extension(options: Options) -> str:
 
 def with_free_name(job: Job, levels: Sequence[Level]) -> Job:
     """Number the output, if nobody asked for its name, so that no file that the run would write exists."""
-    if not job.default_named or job.overwrite:
+    if not job.default_named or job.may_replace(job.output):
         return job
     named = (replace(job, output=numbered(job.output, number)) for number in count(1))
     return next(job for job in named if not _existing(job.files(levels)))
@@ -135,6 +136,7 @@ def check_outputs(job: Job, levels: Sequence[Level]) -> None:
     _check_animation(job)
     _check_giant(job, levels[-1].pixels)
     check_sides(job.format, levels[-1].size)
+    _check_checkpoint(job, levels)
     if job.output == STDOUT:
         _check_stream(job)
         return
@@ -146,16 +148,30 @@ def check_outputs(job: Job, levels: Sequence[Level]) -> None:
         for path in existing:
             _check_is_no_input(path, job)
         for path in [job.output, *existing]:
-            check_destination(path, overwrite=job.overwrite, needed=needed)
+            check_destination(path, overwrite=job.may_replace(path), needed=needed)
         _try_to_write(files[0])  # a snapshot's name is the longer one
     except OSError as error:
         raise OutputError(f"'{job.output}' cannot be written ({error.strerror or error}): choose another -o.") from None
 
 
+def _check_checkpoint(job: Job, levels: Sequence[Level]) -> None:
+    """Refuse a checkpoint in the place of something else: when the run has arrived, it is removed."""
+    path = job.checkpoint
+    if path is None:
+        return
+    if job.options.output.no_checkpoint and not job.resumed:
+        raise OptionError("--checkpoint and --no-checkpoint contradict each other: leave one of them out.")
+    others = [*job.inputs.paths(), *job.files(levels), *([job.animation] if job.animation else [])]
+    if path.resolve() in {other.resolve() for other in others if other != STDOUT}:
+        raise OptionError(f"--checkpoint is '{path}', which the run reads or writes itself: choose another name.")
+    if not job.resumed:
+        check_destination(path, overwrite=job.overwrite, option="--checkpoint")
+
+
 def _check_giant(job: Job, pixels: int) -> None:
     from impasto.image.giant import LARGEST_CLASSIC, check_giants
 
-    if job.format.name == "TIFF" and (job.options.output.pyramid or 6 * pixels > LARGEST_CLASSIC):
+    if job.format.name == "TIFF" and (job.options.output.pyramid or 4 * pixels > LARGEST_CLASSIC):
         check_giants()
 
 

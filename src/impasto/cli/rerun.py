@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,9 +19,6 @@ from impasto.image.formats import named_format
 from impasto.image.paths import expanded
 from impasto.pyramid import Level
 from impasto.spec import OutputOptions, RunOptions, StyleSpec
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["EXAMPLES", "rerun"]
 

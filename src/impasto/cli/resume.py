@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +14,9 @@ from impasto.cli.job import STDOUT, Inputs, Job, Resumed
 from impasto.cli.options import Options
 from impasto.cli.outlook import spell
 from impasto.cli.preflight import check_outputs, with_free_name
+from impasto.cli.recorded import folders_of
 from impasto.cli.running import run_job
 from impasto.errors import InputError
-from impasto.image.files import origin_of
 from impasto.image.paths import expanded
 from impasto.spec import OutputOptions, RunOptions
 from impasto.validation import build
@@ -68,7 +68,7 @@ def resume(
         return
     path = _file(expanded(file)) if file else _newest()
     values = {"progress": progress, "quiet": quiet, "verbose": verbose, "show": show}
-    folders = [expanded(each) for each in inputs or ()]
+    folders = folders_of(inputs)
     run_job(lambda: _job(path, folders, overwrite), values)
 
 
@@ -100,7 +100,7 @@ def _list() -> None:
         typer.echo(f"{path}\n    {done} of {of} evaluations of '{checkpoint.job['output']}', {state}")
 
 
-def _job(path: Path, folders: list[Path], overwrite: bool) -> Job:
+def _job(path: Path, folders: Sequence[Path], overwrite: bool) -> Job:
     from impasto.checkpoint import read_checkpoint
     from impasto.prepare import Schedule
 
@@ -108,44 +108,39 @@ def _job(path: Path, folders: list[Path], overwrite: bool) -> Job:
         raise InputError(f"The run of '{path}' is still going on: wait for it, or end it first.")
     checkpoint = read_checkpoint(path)
     record, about = checkpoint.record, checkpoint.job
+    # A checkpoint outside of the cache may come from anyone: that its run had -y lets it replace nothing here.
+    is_own = path.parent == folder()
     try:
-        output = Path(about["output"])
         options = _options(record, about)
         found = {role: _found(role, Path(place), record, folders) for role, place in about["inputs"].items()}
-        inputs = Inputs(found["content"], found["style"], found.get("init"))
         job = Job(
-            inputs,
-            output,
-            overwrite or _is_ours(about["saved"]) or (bool(about["overwrite"]) and path.parent == folder()),
+            Inputs(found["content"], found["style"], found.get("init")),
+            Path(about["output"]),
+            overwrite or (is_own and bool(about["overwrite"])),
             options,
-            about["default_named"],
+            bool(about["default_named"]),
             Schedule(record.size[::-1], record.plan()),
             record,
             Resumed(path, checkpoint, float(about["elapsed"])),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+        _ = about["saved"]
+    except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"The checkpoint '{path}' is damaged ({type(error).__name__}): it cannot be used.") from None
-    if job.output != STDOUT:
-        job = with_free_name(job, record.plan())
-        check_outputs(job, record.plan())
+    job = with_free_name(job, record.plan()) if job.output != STDOUT else job
+    check_outputs(job, record.plan())
     return job
-
-
-# A checkpoint outside of the cache may come from anyone: that its run had -y does not let it replace files here.
 
 
 def _options(record: Record, about: Mapping[str, Any]) -> Options:
     """Those of the run, with each choice as it was resolved."""
-    run = RunOptions(**about["run"]).model_copy(update=record.run.model_dump())
+    run = build(RunOptions, about["run"]).model_copy(update=record.run.model_dump())
     return Options(record.style, run, build(OutputOptions, about["written"]))
 
 
-def _found(role: str, path: Path, record: Record, folders: list[Path]) -> Path:
+def _found(role: str, path: Path, record: Record, folders: Sequence[Path]) -> Path:
     """The file that was the ``role`` of the run, where it was or in one of ``folders``."""
-    wanted = record.inputs.get(role)
-    if wanted is None or wanted.is_in(path):
+    wanted = record.inputs[role]
+    if wanted.is_in(path):
         return path
     found = wanted.find([path.parent, *folders, Path()])
     if found is None:
@@ -154,13 +149,3 @@ def _found(role: str, path: Path, record: Record, folders: list[Path]) -> Path:
             " --inputs."
         )
     return found
-
-
-def _is_ours(saved: Mapping[str, str] | None) -> bool:
-    """Whether the output is still the picture so far that the run itself saved when it was stopped."""
-    if saved is None:
-        return False
-    try:
-        return origin_of(Path(saved["path"])).sha256 == saved["sha256"]
-    except OSError:
-        return False

@@ -64,6 +64,8 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
     if interrupt.asked and computed.left_out:
         done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
         is_kept = keeper is not None and keeper.write(progress, None if path == STDOUT else path)
+        if keeper is not None:
+            keeper.release()
         further = f" To go on: impasto resume '{keeper.path}'" if keeper is not None and is_kept else ""
         of = done + computed.left_out
         progress.say(f"Stopped after {done} of {of} evaluations; the picture so far is {where}.{further}")
@@ -152,6 +154,8 @@ def prepared(job: Job, progress: Progress, values: Mapping[str, Any]) -> Transfe
 def _of_no_use(job: Job) -> Iterator[str]:
     if job.options.output.quality is not None and job.format.quality is None:
         yield f"--quality changes nothing in {job.format.name}, which has no such choice."
+    if job.animation is not None and job.resumed:
+        yield "The animation begins where the run goes on."
     if job.options.output.pyramid and job.format.name != "TIFF":
         yield f"--pyramid changes nothing in {job.format.name}: give -o the extension .tif."
 

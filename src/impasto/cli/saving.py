@@ -38,6 +38,8 @@ def save_snapshot(step: Step, transfer: Transfer, job: Job, number: int, progres
     from impasto.image.resize import resize
     from impasto.image.write import write_picture
 
+    if job.resumed and job.snapshot(number).exists() and not job.overwrite:
+        return  # written before the run was broken off
     picture = Picture(resize(step.image, transfer.size).cpu(), transfer.photo.resized(transfer.size).alpha)
     try:
         write_picture(picture, job.snapshot(number), overwrite=job.overwrite)
@@ -92,7 +94,7 @@ def save(result: Result, job: Job) -> Path:
 
 def _free(job: Job) -> Path:
     """The output, or the next free name if another run took it meanwhile and nobody asked for it."""
-    if not job.default_named or job.overwrite:
+    if not job.default_named or job.may_replace(job.output):
         return job.output
     return next(path for number in count(1) if not (path := numbered(job.output, number)).exists())
 
@@ -118,5 +120,5 @@ def _save_as(result: Result, job: Job, path: Path) -> Path:
         quality=options.quality,
         metadata=options.metadata,
         pyramid=options.pyramid,
-        overwrite=job.overwrite,
+        overwrite=job.may_replace(path),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from impasto.errors import OutputError
 
-__all__ = ["check_destination", "new_file_beside", "write_bytes"]
+__all__ = ["check_destination", "new_file_beside", "write_bytes", "writing_folder"]
 
 LONGEST_NAME = 240
 """Bytes of a file's name; file systems take 255, and snapshots are named after the result."""
@@ -59,6 +59,11 @@ def new_file_beside(path: Path) -> Path:
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return temporary
+
+
+def writing_folder(path: Path) -> Path:
+    """Where ``path`` is being written by those who own it: whatever was left there by one who died can be removed."""
+    return path.with_name(f".{path.name}.writing")
 
 
 def write_bytes(data: bytes, path: Path, *, overwrite: bool) -> None:

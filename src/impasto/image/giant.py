@@ -24,9 +24,9 @@ def check_giants() -> None:
         )
 
 
-def needs_giant(pixels: np.ndarray) -> bool:
-    """Whether a classic TIFF may be too small for H x W x C ``pixels``."""
-    return pixels.nbytes > LARGEST_CLASSIC
+def needs_giant(bytes_of_pixels: int) -> bool:
+    """Whether a classic TIFF may be too small for so many bytes."""
+    return bytes_of_pixels > LARGEST_CLASSIC
 
 
 def encode_giant(pixels: np.ndarray, *, profile: bytes | None, xmp: bytes, pyramid: bool) -> bytes:
@@ -48,7 +48,7 @@ def encode_giant(pixels: np.ndarray, *, profile: bytes | None, xmp: bytes, pyram
     tiles = {"tile": True, "tile_width": TILE, "tile_height": TILE, "pyramid": True} if pyramid else {}
     try:
         data: bytes = image.tiffsave_buffer(
-            compression="deflate", predictor="horizontal", bigtiff=needs_giant(pixels), **tiles
+            compression="deflate", predictor="horizontal", bigtiff=needs_giant(pixels.nbytes * 4 // 3), **tiles
         )
     except pyvips.Error as error:
         raise OutputError(f"The TIFF cannot be written: {' '.join(str(error).split())[:200]}.") from None

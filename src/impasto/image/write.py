@@ -108,7 +108,7 @@ def _can_be_deep(picture: Picture) -> bool:
 def _encode_deep(picture: Picture, format: Format, settings: str | None, kind: Depth, pyramid: bool) -> bytes:
     color, profile = _in_profile(picture, kind), picture.profile or srgb_profile()
     alpha = None if picture.alpha is None else _rounded(picture.alpha, kind)[..., 0]
-    if format.name == "TIFF" and (pyramid or needs_giant(color)):
+    if format.name == "TIFF" and (pyramid or needs_giant(color.nbytes + (0 if alpha is None else alpha.nbytes))):
         pixels = color if alpha is None else np.concatenate([color, alpha[..., None]], axis=2)
         return encode_giant(pixels, profile=profile, xmp=xmp_packet(picture.metadata, settings), pyramid=pyramid)
     return encode_deep(
