@@ -1,6 +1,6 @@
 """Distil the built-in network from VGG-19.
 
-python -m training PICTURES FOLDER [--shape 16x2/32x2/80x4/160x4/256] [--rounds 100] [--device cuda]
+python -m training PICTURES FOLDER [--shape 16x2/48x2/72x4/144x4/256] [--rounds 100] [--device cuda]
 
 PICTURES is a folder of JPEG and PNG pictures, any size from 96 pixels. Everything is kept in FOLDER after each round:
 the same command goes on where it was, with more --rounds if you like.

@@ -107,7 +107,7 @@ class Student:
 def network_of_shape(shape: str) -> Network:
     """The network that the package ships, with other channels: those of each convolution, block by block.
 
-    They are written as 16x2/32x2/80x4/160x4/256, or 16,16/32,32/...; raises ValueError for what is neither.
+    They are written as 16x2/48x2/72x4/144x4/256, or 16,16/32,32/...; raises ValueError for what is neither.
     """
     blocks = []
     for block in shape.split("/"):

@@ -2,7 +2,7 @@
 
 python -m training.study PICTURES SHAPE ... [--steps 300] [--start pruned]
 
-SHAPE gives the channels of each convolution, block by block, as 16x2/32x2/80x4/160x4/256. With +residual at its end,
+SHAPE gives the channels of each convolution, block by block, as 16x2/48x2/72x4/144x4/256. With +residual at its end,
 the second and third convolution of blocks 3 and 4 make a residual block (He et al. 2016). Prints a line of JSON for
 each: the errors on lessons that were not taught, summed over layers and by layer, and the seconds of a step.
 """

@@ -239,7 +239,7 @@ from one to the other, except with ``normalization="relative"``, which divides e
 
 COMPACT = Network(
     name="compact",
-    blocks=((16, 16), (32, 32), (80,) * 4, (160,) * 4, (256,)),
+    blocks=((16, 16), (48, 48), (72,) * 4, (144,) * 4, (256,)),
     channel_order=VGG19.channel_order,
     scale=VGG19.scale,
     mean=VGG19.mean,
@@ -252,9 +252,10 @@ COMPACT = Network(
     trust={"relu5_1": 0.3},
     guard=("relu3_4", 0.25),
 )
-"""A tenth of VGG-19's arithmetic, in the package. Its features are compared in VGG-19's own space, so that all weights
-of losses, and the dial between them, mean what they mean there. Of relu5_1 it guesses more than it sees, and what it
-does not see of relu4_2 it would change freely; ``trust`` and ``guard`` gave the best pictures (training/README.md)."""
+"""Less than a tenth of VGG-19's arithmetic, in the package. Its features are compared in VGG-19's own space, so that
+all weights of losses, and the dial between them, mean what they mean there. Of relu5_1 it guesses more than it sees,
+and what it does not see of relu4_2 it would change freely; ``trust`` and ``guard`` gave the best pictures
+(training/README.md)."""
 
 NETWORKS: dict[str, Network] = {network.name: network for network in (VGG19, VGG19_TORCHVISION, COMPACT)}
 """Every network by name, the preferred one first."""

@@ -38,8 +38,23 @@ WORDS += ["--num-iterations", "40", "--coarse-iterations", "1", "--threads", "1"
 EVALUATIONS = 80
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-c", DRIVER, *words]
+DYING = """
+import os, signal
+flush, writes = os.fsync, 0
+
+def die_at_the_fourth(file):
+    global writes
+    writes += 1
+    if writes == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    flush(file)
+
+os.fsync = die_at_the_fourth
+"""
+
+
+def command(*words: str, before: str = "") -> list[str]:
+    return [sys.executable, "-c", before + DRIVER, *words]
 
 
 def steps(text: str) -> int:
@@ -82,3 +97,18 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(folder: P
         assert output.read_bytes() == Path("whole.png").read_bytes()
         for leftover in (output, checkpoint):  # the end may have come between the picture and the last line
             leftover.unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
+def test_a_run_that_is_killed_while_it_writes_goes_on_from_the_checkpoint_before(folder: Path) -> None:
+    subprocess.run(command(*WORDS, "-o", "whole.png", "-q"), check=True, capture_output=True)
+    kept = ["--checkpoint", "run.checkpoint", "--checkpoint-every", "0.00001s", "--progress", "json"]
+    died = subprocess.run(command(*WORDS, "-o", "out.png", *kept, before=DYING), check=False, capture_output=True)
+    assert died.returncode == -signal.SIGKILL
+    assert Path(".run.checkpoint.writing").is_dir()
+    assert len(read_checkpoint(Path("run.checkpoint")).collected.history) == 3
+    words = ["resume", "run.checkpoint", "--progress", "json"]
+    resumed = subprocess.run(command(*words), check=True, capture_output=True, text=True)
+    assert steps(resumed.stderr) == EVALUATIONS - 3
+    assert Path("out.png").read_bytes() == Path("whole.png").read_bytes()
+    assert sorted(path.name for path in Path().iterdir()) == ["out.png", "painting.png", "photo.jpg", "whole.png"]
