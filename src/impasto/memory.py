@@ -34,17 +34,17 @@ VECTOR = 3 * 4
 BASE = 0.34e9
 """Bytes of Python, PyTorch, and what its libraries keep for themselves, as measured."""
 
-WORKING_VECTORS = 7
+WORKING_VECTORS = 8
 """Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
-the gradient that is growing, the best point, and what the octaves take."""
+the gradient that is growing, the best point, what the octaves take, and one that comes and goes."""
 
-SCRATCH = 0.09e9
+SCRATCH = 0.05e9
 """Bytes that convolutions take for themselves meanwhile, as measured."""
 
-FRAGMENTED = 22e6, 33.5e6
+FRAGMENTED = 24e6, 33.5e6
 """Bytes of the largest buffer between which the C library keeps what is freed, and finds no use for some of it."""
 
-LOST = 0.25e9
+LOST = 0.2e9
 """Bytes that this costs, as measured."""
 
 SMALLEST_TILE = 128
@@ -130,7 +130,9 @@ class Footprint:
 
     def _held(self) -> float:
         """Whatever is there all the while."""
-        weights = sum(network.tensor_bytes for network in self.networks.values()) * self.machine.dtype.itemsize / 4
+        # With the copies that convolutions make of their kernels; as measured.
+        copies = 1.25 * self.machine.dtype.itemsize - 1.4
+        weights = copies * sum(network.tensor_bytes for network in self.networks.values())
         base = BASE if self.machine.device.type == "cpu" else 0.0
         return base + weights + self.pictures
 
@@ -154,12 +156,12 @@ class Footprint:
         tiles = Tiling(level.tile, halo_of(self.machine.dtype)).tiles(level.size, network, layers) if level.tile else ()
         if len(tiles) < 2:
             # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
-            return SCRATCH + level.pixels * (values * (1.255 * itemsize + 0.565) + 68 * itemsize - 13)
+            return SCRATCH + level.pixels * (values * (1.33 * itemsize + 0.6) + 72 * itemsize)
         # A tile's core is copied out of the features around it.
         padded = max(tile.padded_size[0] * tile.padded_size[1] for tile in tiles)
         largest = padded * network.blocks[0][0] * itemsize
         lost = LOST if FRAGMENTED[0] < largest < FRAGMENTED[1] else 0.0
-        return SCRATCH + lost + padded * (2.7 * values * itemsize + 205)
+        return SCRATCH + lost + padded * (2.5 * values * itemsize + 205)
 
 
 def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | None) -> list[Level]:

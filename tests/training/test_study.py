@@ -16,7 +16,7 @@ from training.train import Plan
 
 
 def test_a_shape_gives_the_channels_of_each_convolution() -> None:
-    assert network_of_shape("16x2/32x2/80x4/160x4/256").blocks == COMPACT.blocks
+    assert network_of_shape("16x2/48x2/72x4/144x4/256").blocks == COMPACT.blocks
     assert network_of_shape("16,24/32").blocks == ((16, 24), (32,))
     with pytest.raises(ValueError, match="invalid literal"):
         network_of_shape("16x2/wide")
