@@ -43,8 +43,10 @@ def test_the_core_of_a_padded_tile_is_that_part_of_the_picture(height: int, widt
 @given(height=sides, width=sides, side=st.integers(16, 200))
 def test_no_padded_tile_is_larger_than_was_asked_for(height: int, width: int, side: int) -> None:
     limit = -(-side // 16) * 16 + 15 + 2 * 80
-    for tile in Tiling(side).tiles((height, width), VGG19, LAYERS):
-        assert tile.padded_size[0] * tile.padded_size[1] <= limit**2
+    sizes = [tile.padded_size for tile in Tiling(side).tiles((height, width), VGG19, LAYERS)]
+    largest = max(rows * columns for rows, columns in sizes)
+    assert largest <= limit**2
+    assert Tiling(side).largest((height, width), VGG19, LAYERS) == largest
 
 
 def test_a_picture_that_fits_is_one_tile() -> None:

@@ -94,20 +94,32 @@ class Tiling:
 
     def tiles(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> tuple[Tile, ...]:
         """The tiles of a picture of (height, width) ``size``, of which ``network`` is to see ``layers``."""
+        rows, columns = self._spans(size, network, layers)
+        return tuple(Tile(row, column) for row in rows for column in columns)
+
+    def largest(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> int:
+        """The pixels of the largest padded tile."""
+        rows, columns = self._spans(size, network, layers)
+        return max(row.last - row.first for row in rows) * max(column.last - column.first for column in columns)
+
+    def _spans(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> tuple[list[Span], list[Span]]:
         stride = max((network.stride(layer) for layer in layers), default=1)
         halo = exact_halo(network, layers)
         halo = halo if self.halo is None else min(halo, self.halo)
         halo = -(-halo // stride) * stride  # another one would shift the positions
         if size[0] * size[1] <= (self.side + 2 * halo) ** 2:
-            return whole(size)
+            return [_whole(size[0])], [_whole(size[1])]
         rows, columns = (_spans(length, self.side, halo, stride) for length in size)
-        return tuple(Tile(row, column) for row in rows for column in columns)
+        return rows, columns
 
 
 def whole(size: tuple[int, int]) -> tuple[Tile, ...]:
     """The picture of (height, width) ``size`` as a single tile."""
-    height, width = size
-    return (Tile(Span(0, height, 0, height, height), Span(0, width, 0, width, width)),)
+    return (Tile(_whole(size[0]), _whole(size[1])),)
+
+
+def _whole(length: int) -> Span:
+    return Span(0, length, 0, length, length)
 
 
 def halo_of(dtype: torch.dtype) -> int | None:

@@ -153,12 +153,12 @@ class Footprint:
         """What is kept for the way back: of the whole picture, or of the largest padded tile."""
         values, itemsize = network.values_per_pixel, self.machine.dtype.itemsize
         layers = {*self.spec.content_layers, *self.spec.style_layers}
-        tiles = Tiling(level.tile, halo_of(self.machine.dtype)).tiles(level.size, network, layers) if level.tile else ()
-        if len(tiles) < 2:
+        tiling = Tiling(level.tile or max(level.size), halo_of(self.machine.dtype))
+        padded = tiling.largest(level.size, network, layers)
+        if padded == level.pixels:
             # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
             return SCRATCH + level.pixels * (values * (1.33 * itemsize + 0.6) + 72 * itemsize)
         # A tile's core is copied out of the features around it.
-        padded = max(tile.padded_size[0] * tile.padded_size[1] for tile in tiles)
         largest = padded * network.blocks[0][0] * itemsize
         lost = LOST if FRAGMENTED[0] < largest < FRAGMENTED[1] else 0.0
         return SCRATCH + lost + padded * (2.5 * values * itemsize + 205)
