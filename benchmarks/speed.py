@@ -49,14 +49,20 @@ def files_of(folder: Path, pair: str) -> Files:
     return Pictures(folder).paths((content, style))
 
 
+def baseline_of(files: Files, size: int) -> Baseline:
+    """The yardstick with both pictures brought to the long side ``size``."""
+    device = resolve_machine(RunOptions()).device
+    images = [read_image(file).to(device) for file in files]
+    content, style = (resize(image, scaled_to_long_side(tuple(image.shape[-2:]), size)) for image in images)
+    return Baseline(load_weights(VGG19), content, style)
+
+
 def steps_of(way: str, files: Files, size: int) -> tuple[Steps, int]:
     """The steps of one way without end, each taken when it is asked for; and the pixels of the picture."""
-    spec = resolve_spec("classic", {"size": size, "network": "vgg19", "history": HISTORY})
     if way == "baseline":
-        device = resolve_machine(RunOptions()).device
-        images = [read_image(file).to(device) for file in files]
-        content, style = (resize(image, scaled_to_long_side(tuple(image.shape[-2:]), size)) for image in images)
-        return Baseline(load_weights(VGG19), content, style).steps(), content.shape[-1] * content.shape[-2]
+        baseline = baseline_of(files, size)
+        return baseline.steps(), baseline.content.shape[-1] * baseline.content.shape[-2]
+    spec = resolve_spec("classic", {"size": size, "network": "vgg19", "history": HISTORY})
     transfer = prepare(*files, spec, RunOptions(precision=way))
     level = transfer.levels[-1]
     evaluate, solver = bounded(transfer.objective(level)), transfer.solver(level)

@@ -16,6 +16,7 @@ from impasto.prepare import prepare
 from impasto.spec import RunOptions, StyleSpec
 from impasto.steps import Steps
 from impasto.styles import KeptStyles
+from impasto.weights.cache import styles_folder
 
 HOW = {"network": "tiny", "layers": ["relu1_1"]}
 
@@ -123,7 +124,7 @@ def test_a_second_run_gives_the_same_bits(
         *_, last = Steps(transfer)
         ends.append(last.pixels)
     assert torch.equal(*ends)
-    assert len(list(styles.styles_folder().iterdir())) == 1
+    assert len(list(styles_folder().iterdir())) == 1
     monkeypatch.setattr("impasto.targets._moments", lambda *_: pytest.fail("it looked again"))
     *_, last = Steps(prepare(photo, painting, spec, RunOptions(device="cpu", precision="fp32")))
     assert torch.equal(last.pixels, ends[0])

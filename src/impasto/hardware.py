@@ -7,12 +7,14 @@ import math
 import platform
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from impasto.image.destination import new_file_beside
+from impasto.errors import OutputError
+from impasto.image.destination import write_bytes
 from impasto.weights.cache import cache_folder
 
 __all__ = ["bf16_speedup", "has_native_bf16", "processor_name"]
@@ -23,6 +25,7 @@ CHANNELS, SIDE = 64, 128
 ROUNDS = 5
 
 
+@cache
 def processor_name() -> str:
     """The name that the processor gives itself, where the system tells, and which of its instructions PyTorch uses."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -53,8 +56,9 @@ def bf16_speedup(device: torch.device) -> float:
     known = _kept(path)
     if key not in known:
         known[key] = round(_measured(device), 2)
-        with suppress(OSError):
-            _keep(path, known)
+        with suppress(OSError, OutputError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(json.dumps(known, indent=2).encode(), path, overwrite=True)
     return known[key]
 
 
@@ -82,13 +86,3 @@ def _kept(path: Path) -> dict[str, float]:
         return {str(key): float(value) for key, value in known.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
-
-
-def _keep(path: Path, known: dict[str, float]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = new_file_beside(path)
-    try:
-        temporary.write_text(json.dumps(known, indent=2))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

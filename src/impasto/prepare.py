@@ -23,9 +23,10 @@ from impasto.networks import VGG19, Network, get_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.record import new_record
 from impasto.spec import STARTS, RunOptions, StyleSpec, output_size
-from impasto.styles import KeptStyles, styles_folder
+from impasto.styles import KeptStyles
 from impasto.transfer import Transfer
 from impasto.weights import best_present, fingerprint, load_weights, recognize_file
+from impasto.weights.cache import styles_folder
 
 __all__ = ["Schedule", "prepare"]
 

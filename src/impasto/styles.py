@@ -12,16 +12,16 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from impasto.errors import OutputError
 from impasto.hardware import processor_name
-from impasto.image.destination import new_file_beside
+from impasto.image.destination import write_bytes
 from impasto.moments import Moments
 from impasto.version import __version__
-from impasto.weights import cache_folder
 
-__all__ = ["LIMIT", "KeptStyles", "styles_folder"]
+__all__ = ["LIMIT", "KeptStyles"]
 
 LIMIT = 256_000_000
 """Bytes of all kept moments; those that were not used for the longest time make room."""
@@ -30,11 +30,6 @@ WORTH_KEEPING = 128 * 128
 """Pixels of a painting below which it is quicker to look again."""
 
 ByLayer = dict[str, Moments]
-
-
-def styles_folder() -> Path:
-    """The folder in the cache for moments; it may not be there yet."""
-    return cache_folder() / "styles"
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class KeptStyles:
         found = _read(path, picture.device)
         if found is None:
             found = compute()
-            with suppress(OSError, SafetensorError):
+            with suppress(OSError, OutputError):
                 _write(path, found)
                 self._make_room()
         return found
@@ -110,9 +105,4 @@ def _write(path: Path, found: ByLayer) -> None:
     tensors = {f"{layer}.sum": each.sum.contiguous() for layer, each in found.items()}
     tensors |= {f"{layer}.second": each.second.contiguous() for layer, each in found.items()}
     counts = {layer: each.count for layer, each in found.items()}
-    temporary = new_file_beside(path)
-    try:
-        save_file(tensors, temporary, {"counts": json.dumps(counts)})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(save(tensors, {"counts": json.dumps(counts)}), path, overwrite=True)

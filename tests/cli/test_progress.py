@@ -16,6 +16,7 @@ from impasto.cli.progress import (
     choose_progress,
 )
 from impasto.estimate import Cost
+from impasto.objective import bounded
 from impasto.pyramid import Level
 
 LEVELS = [Level((24, 32), (32, 32), 4), Level((48, 64), (64, 64), 2)]
@@ -147,3 +148,26 @@ def test_errors_are_objects_as_well_where_progress_is(stylize):
     (line,) = outcome.err.splitlines()
     assert json.loads(line)["code"] == 2
     assert "There is no folder 'nowhere'" in json.loads(line)["error"]
+
+
+@pytest.mark.parametrize("progress", ["json", "none"])
+def test_what_the_library_warns_of_is_said_as_everything_else(progress, stylize, monkeypatch):
+    """Memory runs out once, in the first evaluation."""
+    once = iter([MemoryError()])
+
+    def bounded_by_memory(evaluate):
+        def evaluate_once_less(pixels):
+            for error in once:
+                raise error
+            return bounded(evaluate)(pixels)
+
+        return evaluate_once_less
+
+    monkeypatch.setattr("impasto.memory.SMALLEST_TILE", 16)
+    monkeypatch.setattr("impasto.steps.bounded", bounded_by_memory)
+    outcome = stylize("-o", "out.png", "--progress", progress)
+    assert outcome.code == 0, outcome.err
+    said = (
+        [json.loads(line).get("note", "") for line in outcome.err.splitlines()] if progress == "json" else [outcome.err]
+    )
+    assert sum("not enough memory; going on in tiles of 16 pixels" in text for text in said) == 1

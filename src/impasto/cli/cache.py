@@ -11,7 +11,7 @@ import typer
 
 from impasto.cli import checkpoints
 from impasto.cli.options import unwrapped
-from impasto.weights.cache import cache_folder, weights_folder
+from impasto.weights.cache import cache_folder, styles_folder, weights_folder
 
 __all__ = ["EXAMPLES", "app"]
 
@@ -44,7 +44,7 @@ def show() -> None:
     typer.echo(cache_folder())
     for name, files in (
         ("weights", _files(weights_folder())),
-        ("paintings", _files(cache_folder() / "styles")),
+        ("paintings", _files(styles_folder())),
         ("checkpoints", _files(checkpoints.folder())),
     ):
         typer.echo(f"{name + ':':<13}{len(files):>4} files {sum(_size(path) for path in files) / 1e6:>9.1f} MB")
@@ -57,7 +57,7 @@ def clear(
     ] = False,
 ) -> None:
     """Remove what was seen in paintings. Weights stay, and so do unfinished runs unless said otherwise."""
-    removed = _remove(_files(cache_folder() / "styles"))
+    removed = _remove(_files(styles_folder()))
     for path in checkpoints.kept() if runs else ():
         if not checkpoints.is_in_use(path):
             removed += _size(path)

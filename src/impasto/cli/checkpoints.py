@@ -158,16 +158,15 @@ class Keeper:
 
     def _about(self, saved: Path | None) -> dict[str, Any]:
         job, resumed = self._job, self._job.resumed
-        run, written = (each.model_dump(mode="json") for each in (job.options.run, job.options.output))
-        paths = {"weights": _absolute(run["weights"])}, {"animate": _absolute(written["animate"]), "checkpoint": None}
+        run, written = job.options.run, job.options.output
         so_far = None if saved is None else {"path": str(saved.absolute()), "sha256": origin_of(saved).sha256}
         return {
             "inputs": self._inputs,
             "output": str(job.output if job.output == STDOUT else job.output.absolute()),
             "overwrite": job.overwrite,
             "default_named": job.default_named,
-            "run": run | paths[0],
-            "written": written | paths[1],
+            "run": run.model_dump(mode="json") | {"weights": _absolute(run.weights)},
+            "written": written.model_dump(mode="json") | {"animate": _absolute(written.animate), "checkpoint": None},
             "elapsed": (resumed.elapsed if resumed else 0.0) + time.monotonic() - self._began,
             "saved": so_far or (resumed.checkpoint.job["saved"] if resumed else None),
         }

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli.job import Inputs, Job, stem_of
-from impasto.cli.options import Options
+from impasto.cli.options import Folders, Options, Overwrite, ProgressName, Quiet, Show, Verbose
 from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
 from impasto.cli.recorded import Request, find_input, folders_of, recorded_options
 from impasto.cli.running import run_job
@@ -45,27 +45,18 @@ def enlarge(
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="How much may be used, such as 800M or 4G.")
     ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where the photo and the painting are, besides the folder of FILE; may be given again.",
-            show_default=False,
-        ),
-    ] = None,
+    inputs: Folders = None,
     output: Annotated[
         str | None,
         typer.Option(
             "--output", "-o", metavar="OUT", help="The file to write (default: FILE_SIZE, or a free name like it)."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--yes", "-y", help="Replace files that exist.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Open the result in the system's viewer at the end.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is computed where.")] = False,
-    progress: Annotated[
-        str, typer.Option(metavar="NAME", help="How to show progress: auto, bar, json, none.")
-    ] = "auto",
+    overwrite: Overwrite = False,
+    show: Show = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    progress: ProgressName = "auto",
 ) -> None:
     """Go on with a finished picture, at a larger size or for longer.
 

@@ -18,7 +18,39 @@ from impasto.presets import PRESETS, resolve_spec
 from impasto.spec import STARTS, OutputOptions, RunOptions, StyleSpec
 from impasto.validation import build, choices_of, expected
 
-__all__ = ["PROGRESS", "Options", "check_choice", "flag", "resolve", "unwrapped", "with_flags"]
+__all__ = [
+    "PROGRESS",
+    "TWO_PICTURES",
+    "Folders",
+    "Options",
+    "Overwrite",
+    "ProgressName",
+    "Quiet",
+    "Show",
+    "Verbose",
+    "check_choice",
+    "flag",
+    "resolve",
+    "unwrapped",
+    "with_flags",
+]
+
+Folders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--inputs",
+        metavar="FOLDER",
+        help="Another folder to look for the photo and the painting in; may be given again.",
+        show_default=False,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--yes", "-y", help="Replace files that exist.")]
+Show = Annotated[bool, typer.Option("--show", help="Open the result in the system's viewer at the end.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what is computed where.")]
+ProgressName = Annotated[
+    str, typer.Option("--progress", metavar="NAME", help="How to show progress: auto, bar, json, none.")
+]
 
 ALIASES = {"size": ("--image-size",)}
 
@@ -105,6 +137,14 @@ def unwrapped(text: str) -> str:
 def flag(name: str, kind: Any, option: Any, default: Any = None) -> inspect.Parameter:
     """A parameter of a command that is an option or argument of Typer."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, option], default=default)
+
+
+def _picture(name: str, help: str) -> inspect.Parameter:
+    return flag(name, str, typer.Argument(help=help, metavar=name.upper(), show_default=False), ...)
+
+
+TWO_PICTURES = (_picture("content", "The photo."), _picture("style", "The painting, or any other picture."))
+"""The arguments of a command that is given a photo and a painting."""
 
 
 def _option(*names: str, help: str, panel: str, metavar: str = "", choices: Sequence[str] = ()) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from impasto.cli.job import Inputs, Job
-from impasto.cli.options import flag, resolve, with_flags
+from impasto.cli.options import TWO_PICTURES, resolve, with_flags
 from impasto.cli.outlook import Plan, spell
 from impasto.cli.preflight import check_inputs, check_network, file_of
 from impasto.cli.progress import choose_progress
@@ -69,10 +68,4 @@ def _line(level: Level, transfer: Transfer, seconds: float) -> str:
     )
 
 
-def _argument(name: str, help: str) -> inspect.Parameter:
-    return flag(name, str, typer.Argument(help=help, metavar=name.upper(), show_default=False), ...)
-
-
-plan = with_flags(
-    _plan, first=(_argument("content", "The photo."), _argument("style", "The painting, or any other picture."))
-)
+plan = with_flags(_plan, first=TWO_PICTURES)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli.job import Job, stem_of
-from impasto.cli.options import Options
+from impasto.cli.options import Folders, Options, Overwrite, ProgressName, Quiet, Show, Verbose
 from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
 from impasto.cli.recorded import Request, find_inputs, folders_of, recorded_options
 from impasto.cli.running import run_job
@@ -49,14 +49,7 @@ PLANNING = {
 
 def rerun(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A picture that impasto made.", show_default=False)],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where the photo and the painting are, besides the folder of FILE; may be given again.",
-            show_default=False,
-        ),
-    ] = None,
+    inputs: Folders = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -67,13 +60,11 @@ def rerun(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change an option of stylize; may be given again."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--yes", "-y", help="Replace files that exist.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Open the result in the system's viewer at the end.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is computed where.")] = False,
-    progress: Annotated[
-        str, typer.Option(metavar="NAME", help="How to show progress: auto, bar, json, none.")
-    ] = "auto",
+    overwrite: Overwrite = False,
+    show: Show = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    progress: ProgressName = "auto",
 ) -> None:
     """Make a picture again, from the settings in it and the same photo and painting.
 

@@ -11,7 +11,7 @@ import typer
 
 from impasto.cli.checkpoints import folder, is_in_use, kept
 from impasto.cli.job import STDOUT, Inputs, Job, Resumed
-from impasto.cli.options import Options
+from impasto.cli.options import Folders, Options, Overwrite, ProgressName, Quiet, Show, Verbose
 from impasto.cli.outlook import spell
 from impasto.cli.preflight import check_outputs, with_free_name
 from impasto.cli.recorded import folders_of
@@ -41,22 +41,13 @@ def resume(
         str | None,
         typer.Argument(metavar="FILE", help="A checkpoint; the newest one unless given.", show_default=False),
     ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where the photo and the painting are, if they were moved; may be given again.",
-            show_default=False,
-        ),
-    ] = None,
+    inputs: Folders = None,
     list_them: Annotated[bool, typer.Option("--list", help="List the runs that can go on, the newest first.")] = False,
-    overwrite: Annotated[bool, typer.Option("--yes", "-y", help="Replace files that exist.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Open the result in the system's viewer at the end.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is computed where.")] = False,
-    progress: Annotated[
-        str, typer.Option(metavar="NAME", help="How to show progress: auto, bar, json, none.")
-    ] = "auto",
+    overwrite: Overwrite = False,
+    show: Show = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    progress: ProgressName = "auto",
 ) -> None:
     """Go on with a run that Ctrl-C, a crash or a power cut ended.
 

@@ -245,15 +245,12 @@ def _log(transfer: Transfer) -> None:
 
 @contextmanager
 def _logging_to(progress: Progress, *, verbose: bool) -> Iterator[None]:
-    """With --verbose, say what the library logs."""
-    if not verbose:
-        yield
-        return
+    """Say what the library warns of, and with --verbose all that it logs."""
     handler = logging.Handler()
     handler.emit = lambda record: progress.say(record.getMessage())  # type: ignore[method-assign]
     level = log.level
     log.addHandler(handler)
-    log.setLevel(logging.DEBUG)
+    log.setLevel(logging.DEBUG if verbose else logging.WARNING)
     try:
         yield
     finally:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-import typer
-
-from impasto.cli.options import flag, resolve, with_flags
+from impasto.cli.options import TWO_PICTURES, resolve, with_flags
 from impasto.cli.preflight import check_job
 from impasto.cli.running import run_job
 
@@ -40,10 +37,4 @@ def _stylize(*, content: str, style: str, **values: Any) -> None:
     run_job(lambda: check_job(content, style, output, overwrite, resolve(values)), values)
 
 
-def _argument(name: str, help: str) -> inspect.Parameter:
-    return flag(name, str, typer.Argument(help=help, metavar=name.upper(), show_default=False), ...)
-
-
-stylize = with_flags(
-    _stylize, first=(_argument("content", "The photo."), _argument("style", "The painting, or any other picture."))
-)
+stylize = with_flags(_stylize, first=TWO_PICTURES)

@@ -24,6 +24,7 @@ __all__ = [
     "kept_file",
     "metadata_of",
     "part_file",
+    "styles_folder",
     "unfinished_downloads",
     "weights_folder",
     "writing_to",
@@ -45,6 +46,11 @@ def cache_folder() -> Path:
 def weights_folder() -> Path:
     """The folder in the cache for weights; it may not be there yet."""
     return cache_folder() / "weights"
+
+
+def styles_folder() -> Path:
+    """The folder in the cache for what networks saw in paintings; it may not be there yet."""
+    return cache_folder() / "styles"
 
 
 def kept_file(network: Network) -> Path:
