@@ -8,7 +8,7 @@ rectified after pooling.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -18,16 +18,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from impasto.networks import Network
+from impasto.networks import Convolution, Network
 
 __all__ = ["Chain", "Padding", "Pooling", "WayBack"]
 
 Padding = Literal["replicate", "reflect", "zeros"]
 Pooling = Literal["max", "average"]
 
-WayBack: TypeAlias = list[str | Callable[[Tensor], Tensor]]
-"""The way from the deepest layer to the pixels, to be followed from its end: gradient -> gradient, and the name of each
-layer where another gradient comes in."""
+WayBack: TypeAlias = list[Callable[[Tensor], Tensor]]
+"""From a layer back to where its stretch of the chain began, gradient -> gradient, to be followed from its end."""
+
+Stretch: TypeAlias = Sequence[tuple[int, Convolution]]
+"""Convolutions with the number of poolings before each, from one layer that is asked for to the next."""
 
 
 @dataclass(frozen=True)
@@ -44,40 +46,52 @@ class Chain:
 
         Differentiable once, in ``signal``; any number of times, and in the weights too, where those ask for gradients.
         """
-        learns = any(tensor.requires_grad for tensor in self.weights.values())
-        if learns or not (torch.is_grad_enabled() and signal.requires_grad):
-            return self.walk(signal, layers)
-        names = [conv.layer for _, conv in self.network if conv.layer in layers]
-        return dict(zip(names, _There.apply(signal, self, names), strict=True))  # type: ignore[no-untyped-call]
+        return dict(self.look(signal, layers))
 
-    def walk(self, signal: Tensor, layers: Collection[str], back: WayBack | None = None) -> dict[str, Tensor]:
-        """The same, by operations that autograd knows; ``back`` is told the way back without it."""
-        seen: dict[str, Tensor] = {}
-        last = {block: conv.name for block, conv in self.network}
-        at_block, is_rectified = 0, True
+    def look(self, signal: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """The same, one layer after the other.
+
+        Autograd goes back in the order in which it came: who makes use of each layer before the next one is seen has
+        its gradient made when the way back is there, and not all of them before it begins.
+        """
+        learns = any(tensor.requires_grad for tensor in self.weights.values())
+        by_hand = torch.is_grad_enabled() and signal.requires_grad and not learns
+        block = 0
+        for stretch in self._stretches(layers):
+            signal = _There.apply(signal, self, stretch, block) if by_hand else self.walk(signal, stretch, block)  # type: ignore[no-untyped-call]
+            block, last = stretch[-1]
+            yield last.layer, signal
+
+    def _stretches(self, layers: Collection[str]) -> Iterator[Stretch]:
+        stretch: list[tuple[int, Convolution]] = []
         for block, conv in self.network:
-            if len(seen) == len(layers):
-                break
+            stretch.append((block, conv))
+            if conv.layer in layers:
+                yield stretch
+                stretch = []
+
+    def walk(self, signal: Tensor, stretch: Stretch, at_block: int, back: WayBack | None = None) -> Tensor:
+        """The last output of ``stretch``, by operations that autograd knows; ``back`` is told the way without it."""
+        last = {block: conv.name for block, conv in self.network}
+        is_rectified = True
+        for block, conv in stretch:
             if block > at_block:
                 signal, at_block = self._pooled(signal, back), block
             if not is_rectified:
                 signal = _rectified(signal, back)
             signal = self._convolved(signal, conv.name, back)
-            is_rectified = conv.layer in layers or conv.name != last[block] or self.pooling != "max"
+            is_rectified = conv is stretch[-1][1] or conv.name != last[block] or self.pooling != "max"
             if is_rectified:
                 signal = _rectified(signal, back)
-            if conv.layer in layers:
-                seen[conv.layer] = signal
-                if back is not None:
-                    back.append(conv.layer)
-        return seen
+        return signal
 
     def _convolved(self, signal: Tensor, name: str, back: WayBack | None) -> Tensor:
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         # A single row has no second one to reflect; there, reflecting and repeating are the same.
         padding = "replicate" if self.padding == "reflect" and min(signal.shape[-2:]) == 1 else self.padding
         if back is not None:
-            back.append(partial(_before_convolution, shape=signal.shape, weight=weight, padding=padding))
+            size = signal.shape[-2], signal.shape[-1]
+            back.append(partial(_before_convolution, size=size, weight=weight, padding=padding))
         if padding == "zeros":
             return F.conv2d(signal, weight, bias, padding=1)
         return F.conv2d(F.pad(signal, (1, 1, 1, 1), mode=padding), weight, bias)
@@ -106,26 +120,16 @@ def _before_rectification(gradient: Tensor, *, output: Tensor, version: int) -> 
     return torch.ops.aten.threshold_backward(gradient, output, 0)  # type: ignore[no-any-return]
 
 
-def _before_convolution(gradient: Tensor, *, shape: torch.Size, weight: Tensor, padding: Padding) -> Tensor:
+def _before_convolution(gradient: Tensor, *, size: tuple[int, int], weight: Tensor, padding: Padding) -> Tensor:
     if padding == "zeros":
-        return _transposed(gradient, shape, weight, 1)
-    batch, channels, height, width = shape
-    padded = _transposed(gradient, (batch, channels, height + 2, width + 2), weight, 0)
+        return F.conv_transpose2d(gradient, weight, padding=1)
+    padded = F.conv_transpose2d(gradient, weight)
     # What was read beyond the border counts for the positions that it was read from.
     inward = 1 if padding == "reflect" else 0
-    for dimension, size in ((2, height), (3, width)):
+    for dimension, side in zip((2, 3), size, strict=True):
         padded.select(dimension, 1 + inward).add_(padded.select(dimension, 0))
-        padded.select(dimension, size - inward).add_(padded.select(dimension, size + 1))
+        padded.select(dimension, side - inward).add_(padded.select(dimension, side + 1))
     return padded[:, :, 1:-1, 1:-1]
-
-
-def _transposed(gradient: Tensor, shape: Sequence[int], weight: Tensor, padding: int) -> Tensor:
-    """The gradient in the input of a convolution. torch.nn.grad.conv2d_input is that, and copies a made-up input."""
-    before, pad, one = _blank(shape, gradient), [padding, padding], [1, 1]
-    result: Tensor = torch.ops.aten.convolution_backward(
-        gradient, before, weight, None, one, pad, one, False, [0, 0], 1, [True, False, False]
-    )[0]
-    return result
 
 
 def _maxima(signal: Tensor, back: WayBack) -> Tensor:
@@ -171,30 +175,24 @@ def _blank(shape: Sequence[int], like: Tensor) -> Tensor:
 
 
 class _There(torch.autograd.Function):
-    """The walk as a single operation of autograd, whose backward follows the way back and lets go of what it passed."""
+    """A stretch as one operation of autograd, whose backward follows the way back and lets go of what it passed."""
 
     @staticmethod
-    def forward(ctx: Any, signal: Tensor, chain: Chain, names: list[str]) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, signal: Tensor, chain: Chain, stretch: Stretch, block: int) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(signal)
-        ctx.chain, ctx.names, ctx.back = chain, names, []
-        seen = chain.walk(signal, names, ctx.back)
-        # Other tensors over the same memory: those on the way back must not lead to this operation again.
-        return tuple(seen[name].detach() for name in names)
+        ctx.walk, ctx.back = partial(chain.walk, stretch=stretch, at_block=block), []
+        # Another tensor over the same memory: that on the way back must not lead to this operation again.
+        return ctx.walk(signal, back=ctx.back).detach()  # type: ignore[no-any-return]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
-        given = dict(zip(ctx.names, gradients, strict=True))
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+        if gradient is None:
+            return None, None, None, None
         back, ctx.back = ctx.back, []
         if not back:  # it was gone, at least in part, before
-            ctx.chain.walk(ctx.saved_tensors[0], ctx.names, back)
-        gradient: Tensor | None = None
+            ctx.walk(ctx.saved_tensors[0], back=back)
         while back:
-            step = back.pop()
-            if isinstance(step, str):
-                here = given[step]
-                gradient = here if gradient is None else gradient if here is None else gradient + here
-            elif gradient is not None:
-                gradient = step(gradient)
-        return gradient, None, None
+            gradient = back.pop()(gradient)
+        return gradient, None, None, None

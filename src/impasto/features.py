@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -64,10 +64,14 @@ class Extractor:
         Each layer is B x C x (H / stride) x (W / stride), at least 0, in the extractor's dtype. H and W have to be at
         least the stride of the deepest layer.
         """
+        return dict(self.look(image, layers))
+
+    def look(self, image: Tensor, layers: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+        """The same, one layer after the other: each can be made use of, and let go, before the next one is seen."""
         wanted = set(layers)
         for layer in wanted:
             self.network.check_layer(layer)
-        return self.chain(self.preprocess(image), wanted)
+        return self.chain.look(self.preprocess(image), wanted)
 
     def space(self, layer: str) -> Space:
         """Where features of ``layer`` are compared: in the teacher's space, for a network that has one."""

@@ -19,7 +19,7 @@ from impasto.networks import Network
 from impasto.objective import Objective, halved
 from impasto.spec import COARSEST_SIDE, StyleSpec
 from impasto.terms import Octave, Term
-from impasto.tiling import Sum, seen_of
+from impasto.tiling import Sum, look_at
 
 __all__ = ["Recall", "style_transfer_objective"]
 
@@ -185,12 +185,11 @@ def _content_losses(
     parts: dict[str, list[ContentLoss]] = {layer: [] for layer in layers}
     for tile in tiles if layers else ():
         with torch.no_grad():
-            seen = seen_of(extractor, tile.padded(photo.pixels), tile, layers)
-        for layer in layers:
-            here = _part(visible[layer], tile, stride(layer))
-            loss = make(layer, seen[layer], here, extractor.space(layer))
-            # A part of the features would keep those of the whole tile.
-            parts[layer].append(loss if tile.is_whole else replace(loss, target=loss.target.clone()))
+            for layer, features in look_at(extractor, tile.padded(photo.pixels), tile, layers):
+                here = _part(visible[layer], tile, stride(layer))
+                loss = make(layer, features, here, extractor.space(layer))
+                # A part of the features would keep those of the whole tile.
+                parts[layer].append(loss if tile.is_whole else replace(loss, target=loss.target.clone()))
     return {layer: _of_one_scale(losses) for layer, losses in parts.items()}
 
 
@@ -229,9 +228,8 @@ def _moments(
     sums = {layer: Sum() for layer in layers}
     for tile in tiles:
         with torch.no_grad():
-            seen = seen_of(extractor, tile.padded(painting.pixels), tile, layers)
-        for layer, total in sums.items():
-            total.add(moments(seen[layer], _part(visible[layer], tile, stride(layer))))
+            for layer, features in look_at(extractor, tile.padded(painting.pixels), tile, layers):
+                sums[layer].add(moments(features, _part(visible[layer], tile, stride(layer))))
     wide = torch.float64 if extractor.dtype == torch.float64 else torch.float32
     return {layer: total.summary.to(wide) for layer, total in sums.items()}
 

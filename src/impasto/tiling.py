@@ -9,7 +9,8 @@ padded tile only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,11 +18,11 @@ from torch import Tensor
 
 from impasto.features import Extractor, Features
 from impasto.grid import Tile
-from impasto.losses import PIXELS
+from impasto.losses import PIXELS, Loss
 from impasto.moments import Moments
 from impasto.terms import Octave, Term
 
-__all__ = ["Sum", "at_once", "evaluate_octave", "in_tiles", "seen_of"]
+__all__ = ["Sum", "at_once", "evaluate_octave", "in_tiles", "look_at"]
 
 Values = dict[str, Tensor]
 
@@ -37,8 +38,8 @@ def at_once(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Valu
     """The same by a single look at the picture, whose features are kept for the way back."""
     with torch.enable_grad():
         picture = picture.detach().requires_grad_()
-        seen = seen_of(extractor, picture, octave.tiles[0], octave.layers)
-        values = {term.name: term.weight * term.loss.value(term.loss.summarize(seen)) for term in octave.terms}
+        summaries = summarized(extractor, picture, octave, 0)
+        values = {term.name: term.weight * term.loss.value(summaries[term.name]) for term in octave.terms}
         (gradient,) = torch.autograd.grad(_total(values), picture)
     return {name: value.detach() for name, value in values.items()}, gradient
 
@@ -46,22 +47,17 @@ def at_once(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Valu
 def in_tiles(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Values, Tensor]:
     """The same by two looks at each tile. What is linear needs the second one only."""
     sums = {term.name: Sum() for term in octave.terms}
-    twice = [term for term in octave.terms if not term.loss.is_linear]
-    if twice:
-        layers = {layer for term in twice for layer in term.loss.layers}
-        for number, tile in enumerate(octave.tiles):
-            with torch.no_grad():
-                seen = seen_of(extractor, tile.padded(picture), tile, layers)
-                for term in twice:
-                    sums[term.name].add(term.parts[number].summarize(seen))
+    twice = replace(octave, terms=tuple(term for term in octave.terms if not term.loss.is_linear))
+    for number, tile in enumerate(octave.tiles) if twice.terms else ():
+        with torch.no_grad():
+            for name, summary in summarized(extractor, tile.padded(picture), twice, number).items():
+                sums[name].add(summary)
     slopes = {term.name: _slopes(term, sums[term.name], picture) for term in octave.terms}
     gradient = torch.zeros_like(picture)
     for number, tile in enumerate(octave.tiles):
         with torch.enable_grad():
             part = tile.padded(picture).detach().requires_grad_()
-            seen = seen_of(extractor, part, tile, octave.layers)
-            summaries = {term.name: term.parts[number].summarize(seen) for term in octave.terms}
-            del seen
+            summaries = summarized(extractor, part, octave, number)
             tile.padded(gradient).add_(_back(summaries, slopes, part))
         for term in octave.terms:
             if term.loss.is_linear:
@@ -69,12 +65,35 @@ def in_tiles(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Val
     return {term.name: term.weight * term.loss.value(sums[term.name].summary) for term in octave.terms}, gradient
 
 
-def seen_of(extractor: Extractor, padded: Tensor, tile: Tile, layers: Collection[str]) -> Features:
-    """What the core of ``tile`` has of the named layers, and its pixels as far as the next ones."""
-    stride = extractor.network.stride
-    seen = {layer: tile.core(features, stride(layer)) for layer, features in extractor(padded, layers).items()}
-    seen[PIXELS] = tile.bordered(padded)
-    return seen
+def summarized(extractor: Extractor, padded: Tensor, octave: Octave, number: int) -> dict[str, Any]:
+    """What the terms know of the tile of that ``number``, each as soon as its layers are seen; by name.
+
+    As the way back goes the other way round, the gradient in a layer is made when all behind it is done.
+    """
+    tile = octave.tiles[number]
+    seen = {PIXELS: tile.bordered(padded)}
+    waiting = {term.name: term.parts[number] for term in octave.terms}
+    summaries = _ready(waiting, seen)
+    for layer, features in look_at(extractor, padded, tile, octave.layers):
+        seen[layer] = features
+        summaries |= _ready(waiting, seen)
+    return summaries
+
+
+def _ready(waiting: dict[str, Loss], seen: Features) -> dict[str, Any]:
+    """The summaries that can be taken now; what is not needed for those that are waiting then is let go."""
+    ready = [name for name, loss in waiting.items() if seen.keys() >= set(loss.layers)]
+    summaries = {name: waiting.pop(name).summarize(seen) for name in ready}
+    wanted = {PIXELS, *(layer for loss in waiting.values() for layer in loss.layers)}
+    for layer in seen.keys() - wanted:
+        del seen[layer]
+    return summaries
+
+
+def look_at(extractor: Extractor, padded: Tensor, tile: Tile, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+    """What the core of ``tile`` has of the named layers, one after the other."""
+    for layer, features in extractor.look(padded, layers) if layers else ():
+        yield layer, tile.core(features, extractor.network.stride(layer))
 
 
 class Sum:

@@ -1,0 +1,220 @@
+"""Finished pictures against those of the yardstick in ``baseline.py``: the same loss, or a better picture, sooner.
+
+python -m benchmarks.parity FOLDER OUTPUT [--pairs 6] [--size 512] [--evaluations 1000] [--shares 20 8]
+    [--strengths 0.35 0.5 0.7] [--set NAME=VALUE ...] [--only-baseline]
+
+FOLDER has content/*.jpg and style/*.jpg. For each pair the yardstick is run to its end, which takes long: its picture
+is kept in OUTPUT/baseline, and --only-baseline does no more. Then an evaluation of it is timed, and
+
+- preset ``classic``, which has the same objective, gets 1/20 and 1/8 of the time that it takes, with the settings of
+  --set: the loss of the picture as it was saved, relative to that of the yardstick's;
+- preset ``standard`` is run at each of the strengths: its style errors at the content error of the yardstick's picture,
+  relative to the yardstick's, at half and at quarter size.
+
+What is there already is not made again, so after Ctrl-C the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from torch import Tensor
+
+from benchmarks.baseline import Baseline, preprocessed
+from benchmarks.machine import commit, device_name
+from benchmarks.networks.curves import Pair, choose_pairs, style_at
+from benchmarks.networks.runs import Job, Judge, Pictures, Way, fingerprints, paint, parse_setting
+from benchmarks.speed import baseline_of, seconds_of
+from impasto.image.destination import write_bytes
+from impasto.image.read import read_image
+from impasto.image.resize import resize
+from impasto.image.write import to_pil
+from impasto.metrics import sliced_wasserstein
+from impasto.spec import RunOptions, scaled_to_long_side
+
+WARM_UP, TIMED = 2, 5
+"""Evaluations of the yardstick before its time is taken, and those that are timed."""
+
+STANDARD = Way("standard", {"network": "vgg19", "coarse_network": "compact"})
+FIGURES = ("style_error_half", "style_error_quarter", "sliced_wasserstein_half", "sliced_wasserstein_quarter")
+"""What a picture of preset ``standard`` is compared by."""
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The yardstick of one pair, in a folder of its own."""
+
+    pair: Pair
+    files: tuple[Path, Path]
+    size: int
+    output: Path
+
+    def file(self, extension: str) -> Path:
+        """OUTPUT/baseline/CONTENT_STYLE.EXTENSION."""
+        return self.output / "baseline" / f"{'_'.join(self.pair)}.{extension}"
+
+    def finish(self, evaluations: int) -> dict[str, Any]:
+        """Run it to the end unless that was done; the losses of all evaluations, and of the picture as it was saved."""
+        if self.file("json").is_file():
+            return json.loads(self.file("json").read_text())  # type: ignore[no-any-return]
+        baseline = baseline_of(self.files, self.size)
+        steps, losses, last = baseline.steps(), [], None
+        for number in range(1, evaluations + 1):
+            last = next(steps)
+            losses.append(last.loss)
+            if number % 100 == 0:
+                tell(f"{' x '.join(self.pair)}: {number} of {evaluations}, loss {last.loss:.4g}")
+        assert last is not None
+        self.file("png").parent.mkdir(parents=True, exist_ok=True)
+        to_pil(last.picture.cpu()).save(self.file("png"))
+        entry = {"size": self.size, "losses": losses, "saved": saved_loss(baseline, self.file("png"))}
+        self.keep(entry)
+        return entry
+
+    def keep(self, entry: Mapping[str, Any]) -> None:
+        """Write down what is known of it."""
+        write_bytes(json.dumps(entry).encode(), self.file("json"), overwrite=True)
+
+    def timed(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """With the seconds of all its evaluations, by the time that some take now."""
+        if "seconds" in entry:
+            return entry
+        steps = baseline_of(self.files, self.size).steps()
+        each = [seconds_of(lambda: next(steps)) for _ in range(WARM_UP + TIMED)][WARM_UP:]
+        entry = entry | {"seconds": len(entry["losses"]) * median(each)}
+        self.keep(entry)
+        return entry
+
+
+def saved_loss(baseline: Baseline, file: Path) -> float:
+    """The yardstick's objective of a picture as it was saved."""
+    return float(baseline.loss(preprocessed(read_image(file))))
+
+
+class Figured(Judge):
+    """The figures of design's list, and the sliced Wasserstein distance of smaller copies."""
+
+    def figures(self, picture: Path, photo: Path, painting: Path, style_scale: float) -> dict[str, float]:
+        found = super().figures(picture, photo, painting, style_scale)
+        output, style = read_image(picture), read_image(painting)
+        size = scaled_to_long_side(_size(style), max(_size(output)) * style_scale)
+        style = resize(style, size)
+        for name, factor in (("half", 2), ("quarter", 4)):
+            smaller = (_reduced(output, factor), _reduced(style, factor))
+            found[f"sliced_wasserstein_{name}"] = sliced_wasserstein(self.extractor, *smaller)
+        return found
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]
+
+
+def _reduced(image: Tensor, factor: int) -> Tensor:
+    height, width = _size(image)
+    return resize(image, (round(height / factor), round(width / factor)))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All pairs of one folder of pictures, at one size, with the same settings."""
+
+    pictures: Pictures
+    output: Path
+    size: int
+    settings: Mapping[str, str]
+
+    def yardstick(self, pair: Pair) -> Yardstick:
+        """The yardstick of ``pair``."""
+        return Yardstick(pair, self.pictures.paths(pair), self.size, self.output)
+
+    def run(self, pair: Pair, way: Way, strength: float, preset: str, options: Mapping[str, str]) -> dict[str, Any]:
+        """Paint a picture unless it is there."""
+        job = Job(pair, way, strength, preset, {"size": str(self.size), **options}, fingerprints([way]))
+        return job.kept(self.output) or paint(job, self.pictures, self.output, Figured(RunOptions()))
+
+    def parity(self, pair: Pair, entry: Mapping[str, Any], share: int) -> dict[str, float]:
+        """The loss of preset ``classic`` over the yardstick's, and the share of its time that it took."""
+        way = Way(f"classic_{share}", {"network": "vgg19", "coarse_network": "none"})
+        options = {"time": f"{entry['seconds'] / share:.1f}", **self.settings}
+        painted = self.run(pair, way, 0.5, "classic", options)
+        file = self.output / way.name / f"{'_'.join(pair)}_0.5.png"
+        loss = saved_loss(baseline_of(self.pictures.paths(pair), self.size), file)
+        return {"loss": loss / entry["saved"], "time": painted["seconds"] / entry["seconds"]}
+
+    def standard(self, pair: Pair, entry: Mapping[str, Any], strengths: Sequence[float]) -> dict[str, float]:
+        """The style errors of preset ``standard`` over the yardstick's at its content error, and the share of time."""
+        dial = [self.run(pair, STANDARD, strength, "standard", {}) for strength in strengths]
+        judge = Figured(RunOptions())
+        baseline = judge.figures(self.yardstick(pair).file("png"), *self.pictures.paths(pair), 1.0)
+        content = baseline["content_error"]
+        ratios = {
+            name: style_at([(each["figures"]["content_error"], each["figures"][name]) for each in dial], content).value
+            / baseline[name]
+            for name in FIGURES
+        }
+        lowest = min(each["figures"]["content_error"] for each in dial) / content
+        time = median(each["seconds"] for each in dial) / entry["seconds"]
+        return ratios | {"lowest content error": lowest, "time": time}
+
+
+def rows(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str]:
+    """A table in Markdown: medians over pairs, and their range."""
+    yield "| | | median | from | to |"
+    yield "|---|---|---:|---:|---:|"
+    for way, each in found.items():
+        for name in each[0]:
+            values = [pair[name] for pair in each]
+            yield f"| {way} | {name} | {median(values):.3f} | {min(values):.3f} | {max(values):.3f} |"
+
+
+def tell(line: str) -> None:
+    """Show how far it is."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing; print the table and keep it as OUTPUT/report.json."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--skip", type=int, default=0, help="leave so many of the first pairs to others")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--evaluations", type=int, default=1000)
+    parser.add_argument("--shares", type=int, nargs="*", default=[20, 8])
+    parser.add_argument("--strengths", type=float, nargs="*", default=[0.35, 0.5, 0.7])
+    parser.add_argument("--set", type=parse_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
+    parser.add_argument("--only-baseline", action="store_true")
+    parsed = parser.parse_args(arguments)
+    pictures = Pictures(parsed.folder)
+    comparison = Comparison(pictures, parsed.output, parsed.size, dict(parsed.settings))
+    found: dict[str, list[dict[str, float]]] = {}
+    chosen = choose_pairs(pictures.names("content"), pictures.names("style"), parsed.pairs)[parsed.skip :]
+    for pair in chosen:
+        yardstick = comparison.yardstick(pair)
+        entry = yardstick.finish(parsed.evaluations)
+        if parsed.only_baseline:
+            continue
+        entry = yardstick.timed(entry)
+        for share in parsed.shares:
+            found.setdefault(f"classic, 1/{share}", []).append(comparison.parity(pair, entry, share))
+        if parsed.strengths:
+            found.setdefault("standard", []).append(comparison.standard(pair, entry, parsed.strengths))
+        tell(f"{' x '.join(pair)}: {json.dumps({way: each[-1] for way, each in found.items()})}")
+    if found:
+        print("\n".join(rows(found)))
+        report = {"commit": commit(), "device": device_name(), "size": parsed.size, "pairs": chosen, "found": found}
+        write_bytes(json.dumps(report, indent=2).encode(), parsed.output / "report.json", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
