@@ -3,9 +3,10 @@
 python -m benchmarks.speed FOLDER RESULTS.jsonl CONTENT:STYLE ... [--sizes 512 1024] [--rounds 8] [--warm-up 4]
 
 FOLDER has content/CONTENT.jpg and style/STYLE.jpg. All take steps of the objective of preset ``classic`` with a history
-of 100, in turns, so that what else the machine does meets all of them; then each is run alone in a process of its own
-for the peak of its memory in --rounds steps, while the history is not yet full. Prints a table, and appends a line with
-machine, commit, medians and spreads to RESULTS.
+of 100: the yardstick, single precision, bfloat16, and bfloat16 with as little memory as it takes untiled. Each has a
+process of its own, and they take turns, so that what else the machine does meets all of them; the peak of the memory is
+that of --warm-up + --rounds steps, while the history is not yet full. Prints a table, and appends a line with machine,
+commit, medians and spreads to RESULTS.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -30,17 +32,17 @@ from impasto.device import resolve_machine
 from impasto.image.read import read_image
 from impasto.image.resize import resize
 from impasto.networks import VGG19
-from impasto.objective import bounded
-from impasto.optimize import optimize
 from impasto.prepare import prepare
 from impasto.presets import resolve_spec
+from impasto.pyramid import MOST_ITERATIONS
 from impasto.spec import RunOptions, scaled_to_long_side
+from impasto.steps import Steps
 from impasto.weights import load_weights
 
 Files = tuple[Path, Path]
-Steps = Iterator[object]
+Peaks = dict[str, int]
 DEEPEST = "relu5_1"
-WAYS = ("baseline", "fp32", "bf16")
+WAYS = ("baseline", "fp32", "bf16", "bf16 lean")
 
 
 def files_of(folder: Path, pair: str) -> Files:
@@ -57,28 +59,68 @@ def baseline_of(files: Files, size: int) -> Baseline:
     return Baseline(load_weights(VGG19), content, style)
 
 
-def steps_of(way: str, files: Files, size: int) -> tuple[Steps, int]:
+def steps_of(way: str, files: Files, size: int) -> tuple[Iterator[object], int]:
     """The steps of one way without end, each taken when it is asked for; and the pixels of the picture."""
     if way == "baseline":
         baseline = baseline_of(files, size)
         return baseline.steps(), baseline.content.shape[-1] * baseline.content.shape[-2]
-    spec = resolve_spec("classic", {"size": size, "network": "vgg19", "history": HISTORY})
-    transfer = prepare(*files, spec, RunOptions(precision=way))
-    level = transfer.levels[-1]
-    evaluate, solver = bounded(transfer.objective(level)), transfer.solver(level)
-    return optimize(transfer.starting_point(level), evaluate, solver, 10**6), level.pixels
+    settings = {"size": size, "network": "vgg19", "history": HISTORY, "num_iterations": MOST_ITERATIONS}
+    precision, _, lean = way.partition(" ")
+    transfer = prepare(*files, resolve_spec("classic", settings), RunOptions(precision=precision))
+    (level,) = transfer.levels
+    if lean:
+        least = transfer.footprint.least_of_level(level)
+        transfer = replace(transfer, footprint=replace(transfer.footprint, limit=least))
+    return Steps(transfer), level.pixels
 
 
-def timed_in_turns(files: Files, size: int, rounds: int, warm_up: int) -> tuple[dict[str, list[float]], int]:
-    """The seconds of each step of each way after ``warm_up`` of them, and the pixels."""
-    running = {way: steps_of(way, files, size) for way in WAYS}
+class Runner:
+    """One way in a process of its own, which takes a step when it is told to."""
+
+    def __init__(self, way: str, files: Files, size: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.speed", "--steps", way, str(size), *map(str, files)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pixels = int(self._answer())
+
+    def step(self) -> float:
+        """The seconds of the next step."""
+        return float(self._answer("step"))
+
+    def close(self) -> int:
+        """End it; the peak bytes above those of a process that has imported torch."""
+        with self.process:
+            return int(self._answer("end"))
+
+    def _answer(self, question: str = "") -> str:
+        assert self.process.stdin
+        assert self.process.stdout
+        if question:
+            print(question, file=self.process.stdin, flush=True)
+        return self.process.stdout.readline()
+
+
+def answer(way: str, size: int, photo: Path, painting: Path) -> None:
+    """The other side of ``Runner``."""
+    before = _status("VmRSS")
+    steps, pixels = steps_of(way, (photo, painting), size)
+    print(pixels, flush=True)
+    for line in sys.stdin:
+        if line.strip() == "end":
+            break
+        print(seconds_of(lambda: next(steps)), flush=True)
+    print(_status("VmHWM") - before, flush=True)
+
+
+def timed_in_turns(files: Files, size: int, rounds: int, warm_up: int) -> tuple[dict[str, list[float]], Peaks, int]:
+    """The seconds of each step of each way after ``warm_up`` of them, their peak bytes, and the pixels."""
+    runners = {way: Runner(way, files, size) for way in WAYS}
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(warm_up + rounds):
-        for way, (steps, _) in running.items():
-            took = seconds_of(lambda steps=steps: next(steps))
+        for way, runner in runners.items():
+            took = runner.step()
             if number >= warm_up:
                 seconds[way].append(took)
-    return seconds, running["bf16"][1]
+    return seconds, {way: runner.close() for way, runner in runners.items()}, runners["bf16"].pixels
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -98,22 +140,6 @@ def matmul_rate(dtype: torch.dtype, size: int = 2048, rounds: int = 9) -> float:
     return 2 * size**3 / best / 1e9
 
 
-def peak_in_own_process(way: str, files: Files, size: int, evaluations: int) -> int:
-    """Peak bytes of a process that takes so many steps, above those of one that has imported torch."""
-    command = [sys.executable, "-m", "benchmarks.speed", "--peak", way, str(size), str(evaluations)]
-    done = subprocess.run([*command, *map(str, files)], check=True, capture_output=True, text=True)
-    return int(done.stdout)
-
-
-def peak(way: str, size: int, evaluations: int, photo: Path, painting: Path) -> int:
-    """The same, in this process; Linux tells."""
-    before = _status("VmRSS")
-    steps, _ = steps_of(way, (photo, painting), size)
-    for _ in range(evaluations):
-        next(steps)
-    return _status("VmHWM") - before
-
-
 def peak_of_this_process() -> int:
     """The most bytes that this process has had in memory; Linux tells."""
     return _status("VmHWM")
@@ -129,27 +155,28 @@ def measured(folder: Path, pairs: Sequence[str], size: int, rounds: int, warm_up
     rates = {"fp32": matmul_rate(torch.float32), "bf16": matmul_rate(torch.bfloat16)}
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     ratios: dict[str, list[float]] = {way: [] for way in WAYS}
-    shares: dict[str, list[float]] = {way: [] for way in rates}
+    shares: dict[str, list[float]] = {way: [] for way in WAYS}
+    peaks: dict[str, list[int]] = {way: [] for way in WAYS}
     for text in pairs:
-        found, pixels = timed_in_turns(files_of(folder, text), size, rounds, warm_up)
+        found, each_peak, pixels = timed_in_turns(files_of(folder, text), size, rounds, warm_up)
         flops = 2 * VGG19.megaflops_per_pixel(DEEPEST) * 1e6 * pixels
         for way, each in found.items():
-            seconds[way] += each
+            seconds[way] += [took / pixels * 1e6 for took in each]
             ratios[way].append(median(theirs / ours for theirs, ours in zip(found["baseline"], each, strict=True)))
-            if way in shares:
-                shares[way].append(flops / median(each) / 1e9 / rates[way])
-    files = files_of(folder, pairs[0])
-    peaks = {way: peak_in_own_process(way, files, size, rounds) for way in WAYS}
+            shares[way].append(flops / median(each) / 1e9 / rates["bf16" if way.startswith("bf16") else "fp32"])
+            peaks[way].append(each_peak[way])
     return {
         "size": size,
         "ways": {
             way: {
-                "seconds": median(seconds[way]),
+                "seconds a megapixel": median(seconds[way]),
                 "quartiles": quantiles(seconds[way], n=4),
                 "times faster": median(ratios[way]),
-                "share of the matmul rate": median(shares[way]) if way in shares else None,
-                "peak MB": peaks[way] / 1e6,
-                "share of memory": peaks[way] / peaks["baseline"],
+                "share of the matmul rate": median(shares[way]),
+                "peak MB": median(peaks[way]) / 1e6,
+                "share of memory": median(
+                    ours / theirs for ours, theirs in zip(peaks[way], peaks["baseline"], strict=True)
+                ),
             }
             for way in WAYS
         },
@@ -171,15 +198,14 @@ def machine() -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """One size in Markdown."""
     lines = [
-        f"| {found['size']} px | seconds | quartiles | times faster | of matmul rate | peak MB | of baseline |",
+        f"| {found['size']} px | s/Mpixel | quartiles | times faster | of matmul rate | peak MB | of baseline |",
         "|---|---:|---|---:|---:|---:|---:|",
     ]
     for way, row in found["ways"].items():
-        share = row["share of the matmul rate"]
         lower, _, upper = row["quartiles"]
         lines.append(
-            f"| {way} | {row['seconds']:.3f} | {lower:.3f} to {upper:.3f} | {row['times faster']:.2f}"
-            f" | {'' if share is None else f'{share:.2f}'} | {row['peak MB']:.0f}"
+            f"| {way} | {row['seconds a megapixel']:.3f} | {lower:.3f} to {upper:.3f} | {row['times faster']:.2f}"
+            f" | {row['share of the matmul rate']:.2f} | {row['peak MB']:.0f}"
             f" | {row['share of memory']:.2f} |"
         )
     return "\n".join(lines)
@@ -188,9 +214,9 @@ def table(found: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, append."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["--peak"]:
-        way, size, evaluations, photo, painting = arguments[1:]
-        print(peak(way, int(size), int(evaluations), Path(photo), Path(painting)))
+    if arguments[:1] == ["--steps"]:
+        way, size, photo, painting = arguments[1:]
+        answer(way, int(size), Path(photo), Path(painting))
         return
     parser = argparse.ArgumentParser(
         "python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -22,9 +22,12 @@ GB = 2**30
 NETWORKS = {"vgg19": VGG19, "compact": COMPACT}
 
 
-def footprint(dtype: torch.dtype = torch.bfloat16, pictures: float = 0.0, **options: object) -> Footprint:
+def footprint(
+    dtype: torch.dtype = torch.bfloat16, pictures: float = 0.0, gigabytes: float | None = None, **options: object
+) -> Footprint:
     spec = StyleSpec.model_validate(options)
-    return Footprint(spec, Machine(torch.device("cpu"), dtype), NETWORKS, pictures)
+    limit = None if gigabytes is None else gigabytes * GB
+    return Footprint(spec, Machine(torch.device("cpu"), dtype), NETWORKS, pictures, limit)
 
 
 def level(side: int, network: str = "vgg19", **fitted: object) -> Level:
@@ -32,13 +35,13 @@ def level(side: int, network: str = "vgg19", **fitted: object) -> Level:
 
 
 def test_what_fits_or_is_unknown_is_left_as_it_is() -> None:
-    for limit in (64 * GB, None):
-        assert fit_memory([level(512), level(1024)], footprint(), limit) == [level(512), level(1024)]
-    assert fit_memory([level(60_000)], footprint(), None) == [level(60_000)]
+    for gigabytes in (64, None):
+        assert fit_memory([level(512), level(1024)], footprint(gigabytes=gigabytes)) == [level(512), level(1024)]
+    assert fit_memory([level(60_000)], footprint()) == [level(60_000)]
 
 
 def test_first_come_tiles_then_half_the_precision_then_less_history() -> None:
-    choices = [fit_memory([level(4096)], footprint(), gigabytes * GB)[0] for gigabytes in (40, 14, 6, 4, 3)]
+    choices = [fit_memory([level(4096)], footprint(gigabytes=gigabytes))[0] for gigabytes in (40, 14, 6, 4, 3)]
     assert [bool(choice.tile) for choice in choices] == [False, True, True, True, True]
     assert [choice.history_precision for choice in choices] == ["fp32", "fp32", "bf16", "bf16", "bf16"]
     assert [choice.history or 20 for choice in choices] == sorted((c.history or 20 for c in choices), reverse=True)
@@ -48,23 +51,23 @@ def test_first_come_tiles_then_half_the_precision_then_less_history() -> None:
 
 @given(side=st.integers(64, 6000), gigabytes=st.floats(0.5, 64), fp32=st.booleans())
 def test_whatever_is_chosen_stays_within_the_limit(side: int, gigabytes: float, fp32: bool) -> None:
-    predicted = footprint(torch.float32 if fp32 else torch.bfloat16)
+    predicted = footprint(torch.float32 if fp32 else torch.bfloat16, gigabytes=gigabytes)
     refusal = ""
     try:
-        (choice,) = fit_memory([level(side)], predicted, gigabytes * GB)
+        (choice,) = fit_memory([level(side)], predicted)
     except OptionError as error:
         refusal = str(error)
     else:
         assert predicted.of_level(choice) <= gigabytes * GB
     if smaller := re.search(r"use --size (\d+) or less", refusal):
-        fit_memory([level(int(smaller[1]))], predicted, gigabytes * GB)
+        fit_memory([level(int(smaller[1]))], predicted)
     elif refusal:
         assert "use more --memory" in refusal
         assert gigabytes < 1
 
 
 def test_only_what_does_not_fit_is_changed() -> None:
-    small, large = fit_memory([level(512), level(4096)], footprint(), 6 * GB)
+    small, large = fit_memory([level(512), level(4096)], footprint(gigabytes=6))
     assert small == level(512)
     assert large.tile
 
@@ -78,6 +81,16 @@ def test_half_the_precision_less_history_and_a_narrower_network_take_less() -> N
     assert footprint().of_level(level(2048, history_precision="bf16")) < usual
     assert footprint(optimizer="adam").of_level(level(2048)) < usual
     assert footprint(pictures=GB).of_level(level(2048)) == usual + GB
+
+
+def test_what_is_freed_is_kept_where_there_is_room() -> None:
+    most = footprint().of_level(level(1024))
+    least = footprint().least_of_level(level(1024))
+    assert least < most
+    for limit, expected in ((1.01 * most, most), (0.99 * most, least), (0.5 * least, least)):
+        predicted = footprint(gigabytes=limit / GB)
+        assert predicted.keeps_freed(level(1024)) == (expected == most)
+        assert predicted.of_level(level(1024)) == expected
 
 
 def test_the_largest_level_decides() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from impasto.allocator import keeping_freed_memory
 from impasto.device import using_threads
 from impasto.features import Extractor
 from impasto.grid import HALO_OF_BF16
@@ -138,7 +139,7 @@ def _time_evaluation(transfer: Transfer, extractor: Extractor, side: int) -> flo
     """Seconds of an evaluation at ``side`` x ``side`` pixels."""
     picture = torch.linspace(0, 1, 3 * side * side, device=transfer.machine.device).view(1, 3, side, side)
     times = []
-    with using_threads(transfer.machine.threads):
+    with using_threads(transfer.machine.threads), keeping_freed_memory():
         evaluate = bounded(style_transfer_objective(extractor, picture, picture.flip(-1), transfer.spec))
         for _ in range(2):
             start = time.perf_counter()

@@ -87,10 +87,27 @@ class ContentLoss:
 
     def summarize(self, seen: Features) -> Tensor:
         difference = self.space.features(seen[self.layer]) - self.target
-        return _weighted(_wide(difference).square(), self.visible).sum()
+        return _Squares.apply(difference, self.visible)  # type: ignore[no-any-return, no-untyped-call]
 
     def value(self, summary: Tensor) -> Tensor:
         return summary / self.scale
+
+
+class _Squares(torch.autograd.Function):
+    """Σ d² of 1 x C x H x W, each position as far as it is visible, in float32 at least. What autograd would keep for
+    its gradient are copies of d in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, difference: Tensor, visible: Tensor | None) -> Tensor:
+        ctx.save_for_backward(difference, visible)
+        wide = torch.float64 if difference.dtype == torch.float64 else torch.float32
+        lengths = torch.linalg.vector_norm(difference, dim=1, keepdim=True, dtype=wide)
+        return _weighted(lengths.square(), visible).sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        difference, visible = ctx.saved_tensors
+        return difference * (2 * _weighted(gradient, visible)).to(difference.dtype), None
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, log2
 from pathlib import Path
 
 import torch
@@ -41,11 +41,14 @@ the gradient that is growing, the best point, what the octaves take, and one tha
 SCRATCH = 0.05e9
 """Bytes that convolutions take for themselves meanwhile, as measured."""
 
-FRAGMENTED = 24e6, 33.5e6
-"""Bytes of the largest buffer between which the C library keeps what is freed, and finds no use for some of it."""
+TILED = 0.14e9
+"""Bytes of what is copied out of the tiles, and of the targets that are kept for each, as measured."""
 
-LOST = 0.2e9
-"""Bytes that this costs, as measured."""
+FRAGMENTED = 24e6, 100e6
+"""Bytes of the largest buffer between which the C library keeps some of what is freed by itself."""
+
+WASTED = 1.2
+"""How much more that takes, as measured."""
 
 SMALLEST_TILE = 128
 """Side in pixels: smaller tiles would be little but halo."""
@@ -110,13 +113,14 @@ def in_smaller_tiles(level: Level) -> Level:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What decides how much memory a level takes: options, machine, networks by name, and the bytes of the pictures
-    that are kept all the while."""
+    """What decides how much memory a level takes: options, machine, networks by name, the bytes of the pictures that
+    are kept all the while, and how many may be used in all, None for any number."""
 
     spec: StyleSpec
     machine: Machine
     networks: Mapping[str, Network]
     pictures: float
+    limit: float | None = None
 
     def of_run(self, levels: Iterable[Level]) -> float:
         """Peak bytes of a run."""
@@ -124,9 +128,23 @@ class Footprint:
 
     def of_level(self, level: Level) -> float:
         """Peak bytes while ``level`` is computed."""
+        return self._of_level(level, keeps_freed=self.keeps_freed(level))
+
+    def least_of_level(self, level: Level) -> float:
+        """The same if everything that is freed is handed back to the system."""
+        return self._of_level(level, keeps_freed=False)
+
+    def keeps_freed(self, level: Level) -> bool:
+        """Whether there is room for keeping what is freed, which is faster than to hand it back."""
+        if self.machine.device.type != "cpu":
+            return False
+        return self.limit is None or self._of_level(level, keeps_freed=True) <= self.limit
+
+    def _of_level(self, level: Level, *, keeps_freed: bool) -> float:
         pixels, network = level.pixels, self.networks[level.network]
         vectors = pixels * (VECTOR * WORKING_VECTORS + self._history(level))
-        return self._held() + vectors + self._targets(pixels, network) + self._features(level, network)
+        features = self._features(level, network, keeps_freed=keeps_freed)
+        return self._held() + vectors + self._targets(pixels, network) + features
 
     def _held(self) -> float:
         """Whatever is there all the while."""
@@ -149,38 +167,40 @@ class Footprint:
         values = sum(network.width_of_target(layer) / network.stride(layer) ** 2 for layer in layers)
         return pixels * values * self.machine.dtype.itemsize * 4 / 3
 
-    def _features(self, level: Level, network: Network) -> float:
+    def _features(self, level: Level, network: Network, *, keeps_freed: bool) -> float:
         """What is kept for the way back: of the whole picture, or of the largest padded tile."""
-        values, itemsize = network.values_per_pixel, self.machine.dtype.itemsize
+        itemsize = self.machine.dtype.itemsize
         layers = {*self.spec.content_layers, *self.spec.style_layers}
         tiling = Tiling(level.tile or max(level.size), halo_of(self.machine.dtype))
         padded = tiling.largest(level.size, network, layers)
-        if padded == level.pixels:
-            # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
-            return SCRATCH + level.pixels * (values * (1.33 * itemsize + 0.6) + 72 * itemsize)
-        # A tile's core is copied out of the features around it.
+        # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
+        needed = padded * (network.values_per_pixel * (0.8 * itemsize + 0.42) + 40 * itemsize)
         largest = padded * network.blocks[0][0] * itemsize
-        lost = LOST if FRAGMENTED[0] < largest < FRAGMENTED[1] else 0.0
-        return SCRATCH + lost + padded * (2.5 * values * itemsize + 205)
+        if keeps_freed:
+            # The larger the buffers, the more of what is freed fits nothing else; as measured.
+            needed *= min(2.0, 1.3 + 0.25 * log2(max(1.0, largest / FRAGMENTED[0])))
+        elif FRAGMENTED[0] < largest < FRAGMENTED[1]:
+            needed *= WASTED
+        return SCRATCH + needed + (TILED if padded < level.pixels else 0.0)
 
 
-def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | None) -> list[Level]:
-    """Give each level the largest tiles and the longest history with which it stays within ``limit`` bytes.
+def fit_memory(levels: Sequence[Level], footprint: Footprint) -> list[Level]:
+    """Give each level the largest tiles and the longest history with which it stays within the limit.
 
     First the whole picture at once; then tiles; then the history in bfloat16, then a shorter one. Raises OptionError,
     with a size that would do, if nothing is small enough.
     """
-    if limit is None:
+    if footprint.limit is None:
         return list(levels)
     # From the full size on, which is the one that people know of.
-    return [_fitted(level, footprint, limit) for level in reversed(levels)][::-1]
+    return [_fitted(level, footprint, footprint.limit) for level in reversed(levels)][::-1]
 
 
 def _fitted(level: Level, footprint: Footprint, limit: float) -> Level:
     found = _choice(level, footprint, limit)
     if found is not None:
         return found
-    needed = min(footprint.of_level(choice) for choice in _choices(level, footprint.spec))
+    needed = min(footprint.least_of_level(choice) for choice in _choices(level, footprint.spec))
     longest = max(level.size)
     sides = range(COARSEST_SIDE, longest)
     count = bisect_left(sides, True, key=lambda side: _choice(_at(level, side), footprint, limit) is None)
@@ -198,7 +218,9 @@ def _at(level: Level, side: int) -> Level:
 
 def _choice(level: Level, footprint: Footprint, limit: float) -> Level | None:
     """The fastest way that stays within the limit."""
-    return next((choice for choice in _choices(level, footprint.spec) if footprint.of_level(choice) <= limit), None)
+    return next(
+        (choice for choice in _choices(level, footprint.spec) if footprint.least_of_level(choice) <= limit), None
+    )
 
 
 def _choices(level: Level, spec: StyleSpec) -> Iterator[Level]:

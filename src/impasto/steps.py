@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from impasto.allocator import keeping_freed_memory
 from impasto.device import using_threads
 from impasto.errors import InputError
 from impasto.memory import in_smaller_tiles, is_out_of_memory
 from impasto.objective import bounded
 from impasto.optimize import Step, optimize
+from impasto.pyramid import Level
 from impasto.solvers import Solver
 from impasto.transfer import Transfer
 
@@ -120,18 +123,23 @@ class Steps(Iterator[Step]):
         finish = transfer.finished if transfer.spec.color == "content" else None
         while True:
             try:
-                evaluate = bounded(transfer.objective(level))
-                for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
-                    pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
-                    yield replace(step, finish=finish, level=place, network=level.network, tile=level.tile)
-                    del step
-                return
+                with self._room(level):
+                    evaluate = bounded(transfer.objective(level))
+                    for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
+                        pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
+                        yield replace(step, finish=finish, level=place, network=level.network, tile=level.tile)
+                        del step
+                    return
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
                 level = in_smaller_tiles(level)
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
+
+    def _room(self, level: Level) -> AbstractContextManager[None]:
+        """What is freed is kept, where there is room."""
+        return keeping_freed_memory() if self._transfer.footprint.keeps_freed(level) else nullcontext()
 
 
 def _gone_on(solver: Solver, state: State) -> Tensor:
