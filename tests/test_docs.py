@@ -124,8 +124,17 @@ def test_the_memory_that_is_named_is_the_predicted_one():
         for dtype, figure in zip((torch.float32, torch.bfloat16), figures, strict=True):
             machine = Machine(torch.device("cpu"), dtype)
             footprint = Footprint(StyleSpec(), machine, {"vgg19": VGG19}, VECTOR * 2 * size[0] * size[1])
-            predicted = footprint.of_level(Level(size, size, 40))
+            predicted = footprint.least_of_level(Level(size, size, 40))
             assert figure == f"{predicted / 1e9:.1f} GB"
+
+
+def test_every_module_and_benchmark_has_its_place_in_the_listing():
+    listing = (ROOT / "CONTRIBUTING.md").read_text()
+    modules = [path.name for path in (ROOT / "src" / "impasto").glob("*.py") if not path.name.startswith("__")]
+    benchmarks = [path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()]
+    assert len(modules) > 30
+    assert len(benchmarks) > 6
+    assert [name for name in (*modules, *benchmarks) if f"`{name}`" not in listing] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -49,12 +49,19 @@ def test_larger_pictures_are_timed_until_an_evaluation_takes_long_enough(transfe
 
     def seconds(_: Transfer, network: Extractor, side: int) -> float:
         timed.append(side)
-        return 0.01 + 1e-6 * side**2
+        return 0.01 * (3 if side == 160 else 1) + 1e-6 * side**2
 
     monkeypatch.setattr("impasto.estimate._time_evaluation", seconds)
     cost = measure_cost(transfer)
     assert timed == [32, 160]  # the result has a long side of 128 pixels
     assert (cost.fixed["tiny"], cost.per_pixel["tiny"]) == (pytest.approx(0.01), pytest.approx(1e-6))
+
+
+def test_what_is_fixed_comes_once_for_each_octave_that_there_is():
+    cost = Cost({"vgg19": 1.0}, {"vgg19": 0.0}, octaves=3)
+    sides = [cost.of_evaluation(Level((side, side), (side, side), 1)) for side in (64, 100, 400)]
+    assert sides == [1.0, 2.0, 3.0]
+    assert cost.of_evaluation(Level((400, 400), (100, 100), 1)) == 2.0
 
 
 def test_noise_in_the_clock_gives_no_negative_times(transfer, monkeypatch):

@@ -16,15 +16,15 @@ from impasto.grid import HALO_OF_BF16
 from impasto.objective import bounded
 from impasto.optimize import Step
 from impasto.pyramid import Level
-from impasto.targets import style_transfer_objective
+from impasto.targets import number_of_octaves, style_transfer_objective
 from impasto.transfer import Transfer
 
 __all__ = ["MOST_EVALUATIONS", "Cost", "fit_levels", "measure_cost", "open_ended", "seconds_of_next"]
 
-PROBE_SIDES = (32, 160, 480, 1440)
+PROBE_SIDES = (32, 160, 320, 640, 1440)
 """Sides in pixels of the pictures that are timed, until one takes long enough to tell something."""
 
-ENOUGH = 0.05
+ENOUGH = 0.15
 """Seconds an evaluation has to take to stand for larger ones."""
 
 SPARE = 1.15
@@ -39,15 +39,18 @@ MOST_EVALUATIONS = 500
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one evaluation of each network, by name: ``fixed``, and ``per_pixel`` of the picture."""
+    """Seconds of one evaluation of each network, by name: ``fixed`` for each of up to so many ``octaves``, and
+    ``per_pixel`` of the picture."""
 
     fixed: Mapping[str, float]
     per_pixel: Mapping[str, float]
+    octaves: int = 1
 
     def of_evaluation(self, level: Level) -> float:
         """Seconds of one evaluation at ``level``."""
         looked_at = level.pixels * (LOOKED_TWICE * _padding(level) if level.tile else 1.0)
-        return self.fixed[level.network] + self.per_pixel[level.network] * looked_at
+        octaves = number_of_octaves(level.size, level.style_size, self.octaves)
+        return octaves * self.fixed[level.network] + self.per_pixel[level.network] * looked_at
 
     def of_targets(self, level: Level) -> float:
         """Seconds of looking at content and painting before ``level``: a third of an evaluation of each."""
@@ -121,17 +124,21 @@ def measure_cost(transfer: Transfer) -> Cost:
     return Cost(
         {name: fixed for name, (fixed, _) in measured.items()},
         {name: per_pixel for name, (_, per_pixel) in measured.items()},
+        transfer.spec.octaves,
     )
 
 
 def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
     smallest, *larger = PROBE_SIDES
-    tiny = seconds = _time_evaluation(transfer, extractor, smallest)
+    side, tiny = smallest, _time_evaluation(transfer, extractor, smallest)
+    seconds = tiny
     for side in larger:
         seconds = _time_evaluation(transfer, extractor, side)
         if seconds > ENOUGH or side >= max(transfer.size):
             break
-    per_pixel = max(seconds - tiny, 0.0) / (side**2 - smallest**2)
+    # The tiny one has one octave.
+    octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
+    per_pixel = max(seconds - octaves * tiny, 0.0) / (side**2 - octaves * smallest**2)
     return max(tiny - per_pixel * smallest**2, 0.0), per_pixel
 
 

@@ -21,7 +21,7 @@ from impasto.spec import COARSEST_SIDE, StyleSpec
 from impasto.terms import Octave, Term
 from impasto.tiling import Sum, look_at
 
-__all__ = ["Recall", "style_transfer_objective"]
+__all__ = ["Recall", "number_of_octaves", "style_transfer_objective"]
 
 Recall: TypeAlias = Callable[
     [Tensor, Tensor | None, Mapping[str, object], Callable[[], dict[str, Moments]]], dict[str, Moments]
@@ -59,7 +59,7 @@ def style_transfer_objective(
     """
     photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)
     wanted = _Wanted.of(spec, extractor.network)
-    count = number_of_octaves(content, style, spec)
+    count = number_of_octaves(photo.size, painting.size, spec.octaves)
     octaves = []
     for number in range(count):
         if number:
@@ -71,10 +71,10 @@ def style_transfer_objective(
     return Objective(extractor, tuple(octaves))
 
 
-def number_of_octaves(content: Tensor, style: Tensor, spec: StyleSpec) -> int:
-    """How many of ``spec.octaves`` leave both pictures ``COARSEST_SIDE`` pixels."""
-    side = min(*content.shape[-2:], *style.shape[-2:])
-    possible = [count for count in range(2, spec.octaves + 1) if side >= COARSEST_SIDE * 2 ** (count - 1)]
+def number_of_octaves(picture: tuple[int, int], painting: tuple[int, int], wanted: int) -> int:
+    """How many of the ``wanted`` octaves leave ``COARSEST_SIDE`` pixels of both, which are (height, width)."""
+    side = min(*picture, *painting)
+    possible = [count for count in range(2, wanted + 1) if side >= COARSEST_SIDE * 2 ** (count - 1)]
     return max(possible, default=1)
 
 
