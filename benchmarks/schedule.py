@@ -210,7 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trial = Trial(pictures, pair, options, judge)
         usual = trial.prepared(WAYS["standard"])
         if "cost" not in kept:
-            kept |= {"options": options, "cost": vars(measure_cost(usual)), "ways": {}}
+            found = measure_cost(usual)
+            kept |= {"options": options, "ways": {}}
+            kept["cost"] = {"fixed": found.fixed, "per_pixel": found.per_pixel, "octaves": found.octaves}
         cost = Cost(**kept["cost"])
         seconds = cost.of_levels(usual.levels)
         for way in dict.fromkeys(["standard", *parsed.ways]):

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from benchmarks.machine import commit, device_name
 from benchmarks.networks.runs import Pictures
+from impasto.allocator import keeping_freed_memory
 from impasto.grid import Tile, exact_halo, halo_of
 from impasto.objective import bounded
 from impasto.optimize import optimize
@@ -124,7 +125,8 @@ def main() -> None:
     transfer = prepared(Pictures(parsed.folder).paths((content, style)), parsed.size, parsed.network, parsed.precision)
     spec, network = transfer.spec, transfer.extractor(transfer.levels[0]).network
     halo = halo_of(transfer.machine.dtype) or exact_halo(network, {*spec.content_layers, *spec.style_layers})
-    found = compared(transfer, parsed.tiles, parsed.rounds)
+    with keeping_freed_memory():
+        found = compared(transfer, parsed.tiles, parsed.rounds)
     print(f"{parsed.size} px, {network.name}, {transfer.machine.precision}, halo {halo}\n")
     print("| tile | tiles | times longer | gradient error |\n|---:|---:|---:|---:|")
     for row in found:

@@ -12,7 +12,6 @@ from impasto.allocator import keeping_freed_memory
 
 PAGES = """
 import resource, torch
-from contextlib import nullcontext
 from impasto.allocator import keeping_freed_memory
 
 def faults():
@@ -21,12 +20,12 @@ def faults():
 def resident():
     return int(open("/proc/self/statm").read().split()[1])
 
-for room in (nullcontext, keeping_freed_memory):
-    with room():
+for keep in (False, True):
+    with keeping_freed_memory(keep):
         for number in range(30):
             if number == 20:  # by then, glibc has found a place for it
                 before = faults()
-            tensor = torch.full((50, 2**18), 1.0)
+            tensor = torch.full((20, 2**18), 1.0)
             del tensor
         asked, held = faults() - before, resident()
     print(asked, held - resident())
@@ -41,7 +40,14 @@ def test_pages_are_asked_for_once_and_handed_back_at_the_end() -> None:
     assert outside[1] < 1000 < inside[1]
 
 
-def test_it_ends_with_the_last_one() -> None:
-    with pytest.raises(ValueError, match="mine"), keeping_freed_memory(), keeping_freed_memory():
+def test_who_keeps_decides_until_the_last_one_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[int, int] = {}
+    monkeypatch.setattr(allocator, "_glibc", lambda: (told.__setitem__, lambda _: None))
+    with keeping_freed_memory(False):
+        assert told == allocator.HAND_BACK
+        with keeping_freed_memory():
+            assert told == allocator.KEEP
+        assert told == allocator.HAND_BACK
+    with pytest.raises(ValueError, match="mine"), keeping_freed_memory():
         raise ValueError("mine")
-    assert allocator._uses == 0
+    assert told == allocator.USUAL

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -62,6 +64,15 @@ def test_what_is_fixed_comes_once_for_each_octave_that_there_is():
     sides = [cost.of_evaluation(Level((side, side), (side, side), 1)) for side in (64, 100, 400)]
     assert sides == [1.0, 2.0, 3.0]
     assert cost.of_evaluation(Level((400, 400), (100, 100), 1)) == 2.0
+
+
+def test_what_is_handed_back_costs_time():
+    level = Level((400, 400), (400, 400), 1)
+    tight = replace(COST, keeps_freed=lambda _: False)
+    for tile, factor in ((0, 1.6), (256, 1.2)):
+        kept, handed_back = (cost.of_evaluation(replace(level, tile=tile)) for cost in (COST, tight))
+        fixed = COST.fixed["vgg19"]
+        assert handed_back - fixed == pytest.approx(factor * (kept - fixed))
 
 
 def test_noise_in_the_clock_gives_no_negative_times(transfer, monkeypatch):

@@ -41,7 +41,7 @@ def test_what_fits_or_is_unknown_is_left_as_it_is() -> None:
 
 
 def test_first_come_tiles_then_half_the_precision_then_less_history() -> None:
-    choices = [fit_memory([level(4096)], footprint(gigabytes=gigabytes))[0] for gigabytes in (40, 14, 6, 4, 3)]
+    choices = [fit_memory([level(4096)], footprint(gigabytes=gigabytes))[0] for gigabytes in (40, 9, 6, 4, 3)]
     assert [bool(choice.tile) for choice in choices] == [False, True, True, True, True]
     assert [choice.history_precision for choice in choices] == ["fp32", "fp32", "bf16", "bf16", "bf16"]
     assert [choice.history or 20 for choice in choices] == sorted((c.history or 20 for c in choices), reverse=True)

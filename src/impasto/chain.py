@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from impasto.again import SeenAgain
 from impasto.networks import Convolution, Network
 
 __all__ = ["Chain", "Padding", "Pooling", "WayBack"]
@@ -48,17 +49,24 @@ class Chain:
         """
         return dict(self.look(signal, layers))
 
-    def look(self, signal: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+    def look(
+        self, signal: Tensor, layers: Collection[str], again: SeenAgain | None = None
+    ) -> Iterator[tuple[str, Tensor]]:
         """The same, one layer after the other.
 
         Autograd goes back in the order in which it came: who makes use of each layer before the next one is seen has
-        its gradient made when the way back is there, and not all of them before it begins.
+        its gradient made when the way back is there, and not all of them before it begins. Who does so within the hooks
+        of ``again`` has the very first layer, which takes the most room and the least time, computed once more.
         """
         learns = any(tensor.requires_grad for tensor in self.weights.values())
         by_hand = torch.is_grad_enabled() and signal.requires_grad and not learns
         block = 0
         for stretch in self._stretches(layers):
-            signal = _There.apply(signal, self, stretch, block) if by_hand else self.walk(signal, stretch, block)  # type: ignore[no-untyped-call]
+            walk = partial(self.walk, stretch=stretch, at_block=block)
+            forgets = again is not None and block == 0 and len(stretch) == 1
+            before, signal = signal, _There.apply(signal, walk, forgets) if by_hand else walk(signal)  # type: ignore[no-untyped-call]
+            if again is not None and forgets and by_hand:
+                again.forget(signal, partial(walk, before.detach()))
             block, last = stretch[-1]
             yield last.layer, signal
 
@@ -107,10 +115,11 @@ class Chain:
 
 
 def _rectified(signal: Tensor, back: WayBack | None) -> Tensor:
-    if back is None:
+    if torch.is_grad_enabled():
         return F.relu(signal)
     signal = signal.relu_()
-    back.append(partial(_before_rectification, output=signal, version=signal._version))
+    if back is not None:
+        back.append(partial(_before_rectification, output=signal, version=signal._version))
     return signal
 
 
@@ -178,21 +187,21 @@ class _There(torch.autograd.Function):
     """A stretch as one operation of autograd, whose backward follows the way back and lets go of what it passed."""
 
     @staticmethod
-    def forward(ctx: Any, signal: Tensor, chain: Chain, stretch: Stretch, block: int) -> Tensor:
+    def forward(ctx: Any, signal: Tensor, walk: Callable[..., Tensor], forgets: bool) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(signal)
-        ctx.walk, ctx.back = partial(chain.walk, stretch=stretch, at_block=block), []
+        ctx.walk, ctx.back = walk, []
         # Another tensor over the same memory: that on the way back must not lead to this operation again.
-        return ctx.walk(signal, back=ctx.back).detach()  # type: ignore[no-any-return]
+        return walk(signal, back=None if forgets else ctx.back).detach()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
         if gradient is None:
-            return None, None, None, None
+            return None, None, None
         back, ctx.back = ctx.back, []
-        if not back:  # it was gone, at least in part, before
+        if not back:  # it was forgotten, or is gone, at least in part
             ctx.walk(ctx.saved_tensors[0], back=back)
         while back:
             gradient = back.pop()(gradient)
-        return gradient, None, None, None
+        return gradient, None, None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from impasto.again import SeenAgain
 from impasto.chain import Chain, Padding, Pooling
 from impasto.networks import Network
 from impasto.space import OWN, Space, TeachersSpace
@@ -66,12 +67,15 @@ class Extractor:
         """
         return dict(self.look(image, layers))
 
-    def look(self, image: Tensor, layers: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
-        """The same, one layer after the other: each can be made use of, and let go, before the next one is seen."""
+    def look(
+        self, image: Tensor, layers: Iterable[str], again: SeenAgain | None = None
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The same, one layer after the other: each can be made use of, and let go, before the next one is seen; the
+        first one twice, within the hooks of ``again``."""
         wanted = set(layers)
         for layer in wanted:
             self.network.check_layer(layer)
-        return self.chain.look(self.preprocess(image), wanted)
+        return self.chain.look(self.preprocess(image), wanted, again)
 
     def space(self, layer: str) -> Space:
         """Where features of ``layer`` are compared: in the teacher's space, for a network that has one."""

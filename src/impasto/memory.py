@@ -6,7 +6,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, log2
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -38,17 +38,8 @@ WORKING_VECTORS = 8
 """Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
 the gradient that is growing, the best point, what the octaves take, and one that comes and goes."""
 
-SCRATCH = 0.05e9
-"""Bytes that convolutions take for themselves meanwhile, as measured."""
-
 TILED = 0.14e9
 """Bytes of what is copied out of the tiles, and of the targets that are kept for each, as measured."""
-
-FRAGMENTED = 24e6, 100e6
-"""Bytes of the largest buffer between which the C library keeps some of what is freed by itself."""
-
-WASTED = 1.2
-"""How much more that takes, as measured."""
 
 SMALLEST_TILE = 128
 """Side in pixels: smaller tiles would be little but halo."""
@@ -149,7 +140,7 @@ class Footprint:
     def _held(self) -> float:
         """Whatever is there all the while."""
         # With the copies that convolutions make of their kernels; as measured.
-        copies = 1.25 * self.machine.dtype.itemsize - 1.4
+        copies = 0.68 * self.machine.dtype.itemsize - 0.62
         weights = copies * sum(network.tensor_bytes for network in self.networks.values())
         base = BASE if self.machine.device.type == "cpu" else 0.0
         return base + weights + self.pictures
@@ -174,14 +165,10 @@ class Footprint:
         tiling = Tiling(level.tile or max(level.size), halo_of(self.machine.dtype))
         padded = tiling.largest(level.size, network, layers)
         # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
-        needed = padded * (network.values_per_pixel * (0.8 * itemsize + 0.42) + 40 * itemsize)
-        largest = padded * network.blocks[0][0] * itemsize
-        if keeps_freed:
-            # The larger the buffers, the more of what is freed fits nothing else; as measured.
-            needed *= min(2.0, 1.3 + 0.25 * log2(max(1.0, largest / FRAGMENTED[0])))
-        elif FRAGMENTED[0] < largest < FRAGMENTED[1]:
-            needed *= WASTED
-        return SCRATCH + needed + (TILED if padded < level.pixels else 0.0)
+        needed = padded * itemsize * (0.81 * network.values_per_pixel + 12)
+        if keeps_freed:  # much of which fits nothing else; as measured
+            needed *= 2.7 - 0.15 * itemsize
+        return needed + (TILED if padded < level.pixels else 0.0)
 
 
 def fit_memory(levels: Sequence[Level], footprint: Footprint) -> list[Level]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +16,6 @@ from impasto.errors import InputError
 from impasto.memory import in_smaller_tiles, is_out_of_memory
 from impasto.objective import bounded
 from impasto.optimize import Step, optimize
-from impasto.pyramid import Level
 from impasto.solvers import Solver
 from impasto.transfer import Transfer
 
@@ -123,7 +121,7 @@ class Steps(Iterator[Step]):
         finish = transfer.finished if transfer.spec.color == "content" else None
         while True:
             try:
-                with self._room(level):
+                with keeping_freed_memory(transfer.footprint.keeps_freed(level)):
                     evaluate = bounded(transfer.objective(level))
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
@@ -136,10 +134,6 @@ class Steps(Iterator[Step]):
                 level = in_smaller_tiles(level)
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
-
-    def _room(self, level: Level) -> AbstractContextManager[None]:
-        """What is freed is kept, where there is room."""
-        return keeping_freed_memory() if self._transfer.footprint.keeps_freed(level) else nullcontext()
 
 
 def _gone_on(solver: Solver, state: State) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.again import SeenAgain
 from impasto.features import Extractor, Features
 from impasto.grid import Tile
 from impasto.losses import PIXELS, Loss
@@ -73,10 +74,11 @@ def summarized(extractor: Extractor, padded: Tensor, octave: Octave, number: int
     tile = octave.tiles[number]
     seen = {PIXELS: tile.bordered(padded)}
     waiting = {term.name: term.parts[number] for term in octave.terms}
-    summaries = _ready(waiting, seen)
-    for layer, features in look_at(extractor, padded, tile, octave.layers):
-        seen[layer] = features
-        summaries |= _ready(waiting, seen)
+    summaries, again = _ready(waiting, seen), SeenAgain()
+    with again.hooks():
+        for layer, features in look_at(extractor, padded, tile, octave.layers, again):
+            seen[layer] = features
+            summaries |= _ready(waiting, seen)
     return summaries
 
 
@@ -90,9 +92,11 @@ def _ready(waiting: dict[str, Loss], seen: Features) -> dict[str, Any]:
     return summaries
 
 
-def look_at(extractor: Extractor, padded: Tensor, tile: Tile, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+def look_at(
+    extractor: Extractor, padded: Tensor, tile: Tile, layers: Collection[str], again: SeenAgain | None = None
+) -> Iterator[tuple[str, Tensor]]:
     """What the core of ``tile`` has of the named layers, one after the other."""
-    for layer, features in extractor.look(padded, layers) if layers else ():
+    for layer, features in extractor.look(padded, layers, again) if layers else ():
         yield layer, tile.core(features, extractor.network.stride(layer))
 
 
