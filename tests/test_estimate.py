@@ -29,7 +29,7 @@ def test_tiles_cost_more_the_smaller_they_are():
     cost = Cost({"vgg19": 0.0}, {"vgg19": 1e-6})
     whole = cost.of_evaluation(Level((2000, 2000), (100, 100), 1))
     tiled = [cost.of_evaluation(Level((2000, 2000), (100, 100), 1, tile=tile)) / whole for tile in (1024, 512, 256)]
-    assert 1.3 < tiled[0] < tiled[1] < tiled[2] < 3
+    assert 1.3 < tiled[0] < tiled[1] < tiled[2] < 5
 
 
 @pytest.fixture
