@@ -1,13 +1,14 @@
 """Finished pictures against those of the yardstick in ``baseline.py``: the same loss, or a better picture, sooner.
 
 python -m benchmarks.parity FOLDER OUTPUT [--pairs 6] [--size 512] [--evaluations 1000] [--shares 20 8]
-    [--strengths 0.35 0.5 0.7] [--set NAME=VALUE ...] [--only-baseline]
+    [--strengths 0.35 0.5 0.7] [--set NAME=VALUE ...] [--only-baseline] [--skip 0]
 
 FOLDER has content/*.jpg and style/*.jpg. For each pair the yardstick is run to its end, which takes long: its picture
 is kept in OUTPUT/baseline, and --only-baseline does no more. Then an evaluation of it is timed, and
 
 - preset ``classic``, which has the same objective, gets 1/20 and 1/8 of the time that it takes, with the settings of
-  --set: the loss of the picture as it was saved, relative to that of the yardstick's;
+  --set: the loss of the picture as it was saved, relative to that of the yardstick's, and to what that was before
+  its values were clipped to be saved;
 - preset ``standard`` is run at each of the strengths: its style errors at the content error of the yardstick's picture,
   relative to the yardstick's, at half and at quarter size.
 
@@ -30,7 +31,7 @@ from torch import Tensor
 from benchmarks.baseline import Baseline, preprocessed
 from benchmarks.machine import commit, device_name
 from benchmarks.networks.curves import Pair, choose_pairs, style_at
-from benchmarks.networks.runs import Job, Judge, Pictures, Way, fingerprints, paint, parse_setting
+from benchmarks.networks.runs import Job, Judge, Pictures, StaleError, Way, fingerprints, paint, parse_setting
 from benchmarks.speed import baseline_of, seconds_of
 from impasto.image.destination import write_bytes
 from impasto.image.read import read_image
@@ -63,7 +64,10 @@ class Yardstick:
     def finish(self, evaluations: int) -> dict[str, Any]:
         """Run it to the end unless that was done; the losses of all evaluations, and of the picture as it was saved."""
         if self.file("json").is_file():
-            return json.loads(self.file("json").read_text())  # type: ignore[no-any-return]
+            kept: dict[str, Any] = json.loads(self.file("json").read_text())
+            if (kept["size"], len(kept["losses"])) != (self.size, evaluations):
+                raise StaleError(f"'{self.file('json')}' has another size or number of evaluations: move it away.")
+            return kept
         baseline = baseline_of(self.files, self.size)
         steps, losses, last = baseline.steps(), [], None
         for number in range(1, evaluations + 1):
@@ -146,7 +150,11 @@ class Comparison:
         painted = self.run(pair, way, 0.5, "classic", options)
         file = self.output / way.name / f"{'_'.join(pair)}_0.5.png"
         loss = saved_loss(baseline_of(self.pictures.paths(pair), self.size), file)
-        return {"loss": loss / entry["saved"], "time": painted["seconds"] / entry["seconds"]}
+        return {
+            "loss": loss / entry["saved"],
+            "loss over that before clipping": loss / min(entry["losses"]),
+            "time": painted["seconds"] / entry["seconds"],
+        }
 
     def standard(self, pair: Pair, entry: Mapping[str, Any], strengths: Sequence[float]) -> dict[str, float]:
         """The style errors of preset ``standard`` over the yardstick's at its content error, and the share of time."""

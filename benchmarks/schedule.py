@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.networks.curves import Pair, choose_pairs
-from benchmarks.networks.runs import Judge, Pictures
+from benchmarks.networks.runs import Judge, Pictures, StaleError
 from impasto.color import match_color
 from impasto.estimate import SPARE, Cost, fit_levels, measure_cost
 from impasto.image.destination import write_bytes
@@ -209,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for pair in choose_pairs(pictures.names("content"), pictures.names("style"), parsed.pairs):
         trial = Trial(pictures, pair, options, judge)
         usual = trial.prepared(WAYS["standard"])
+        if kept.get("options", options) != options:
+            raise StaleError(f"'{parsed.results}' was made with other options: {kept['options']}; move it away.")
         if "cost" not in kept:
             found = measure_cost(usual)
             kept |= {"options": options, "ways": {}}

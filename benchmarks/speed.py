@@ -70,7 +70,7 @@ def steps_of(way: str, files: Files, size: int) -> tuple[Iterator[object], int]:
     (level,) = transfer.levels
     if lean:
         least = transfer.footprint.least_of_level(level)
-        transfer = replace(transfer, footprint=replace(transfer.footprint, limit=least))
+        transfer = replace(transfer, footprint=replace(transfer.footprint, room=least))
     return Steps(transfer), level.pixels
 
 
@@ -96,7 +96,10 @@ class Runner:
         assert self.process.stdout
         if question:
             print(question, file=self.process.stdin, flush=True)
-        return self.process.stdout.readline()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"a way ended with status {self.process.wait()}; what it said is above")
+        return answer
 
 
 def answer(way: str, size: int, photo: Path, painting: Path) -> None:

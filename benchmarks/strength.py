@@ -36,7 +36,7 @@ def reduced(image: torch.Tensor, long_side: int) -> torch.Tensor:
 
 def painted(output: Path, photo: Path, painting: Path, size: int, strength: float) -> Path:
     """The file of a result, painted if it is not there."""
-    file = output / f"{photo.stem}_{painting.stem}_{size}.png"
+    file = output / f"{photo.stem}_{painting.stem}_{size}_{strength:g}.png"
     if not file.is_file():
         start = time.perf_counter()
         impasto.stylize(photo, painting, size=size, strength=strength).save(file)

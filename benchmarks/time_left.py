@@ -34,7 +34,7 @@ def said(files: Files, preset: str, size: int) -> dict[str, float]:
         left = plan.seconds_left(step)
         told.append((time.monotonic() - plan.began, left))
     seconds = told[-1][0]
-    ratios = [left / (seconds - when) for when, left in told if 0.1 * seconds <= when <= 0.9 * seconds]
+    ratios = [left / (seconds - when) for when, left in told if 0.1 * seconds <= when <= 0.9 * seconds] or [math.nan]
     return {
         "seconds": seconds,
         "estimated": plan.seconds / seconds,

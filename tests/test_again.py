@@ -45,6 +45,21 @@ def test_what_lies_in_its_place_later_is_kept() -> None:
     assert other.grad.unique().tolist() == [4.0]
 
 
+@pytest.mark.parametrize("layers", [("relu1_1", "relu1_2"), ("relu1_1", "relu1_2", "relu2_1"), ("relu1_2", "relu2_1")])
+def test_it_is_the_right_layer_that_is_seen_again(
+    layers: tuple[str, ...], tiny: Network, tiny_weights: dict[str, Tensor], picture: Picture
+) -> None:
+    chain = Chain(tiny, {name: tensor.double() for name, tensor in tiny_weights.items()})
+    gradients = []
+    for again in (None, SeenAgain()):
+        pixels, total = picture(16, 24).requires_grad_(), torch.zeros(())
+        with (again or SeenAgain()).hooks():
+            for _, features in chain.look(pixels, layers, again):
+                total = total + features.flatten(2).matmul(features.flatten(2).mT).square().sum()
+        gradients += torch.autograd.grad(total, pixels)
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("forgets", [False, True])
 def test_the_first_layer_is_not_kept(
     forgets: bool, tiny: Network, tiny_weights: dict[str, Tensor], picture: Picture

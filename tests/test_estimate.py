@@ -68,7 +68,7 @@ def test_what_is_fixed_comes_once_for_each_octave_that_there_is():
 
 def test_what_is_handed_back_costs_time():
     level = Level((400, 400), (400, 400), 1)
-    tight = replace(COST, keeps_freed=lambda _: False)
+    tight = replace(COST, hands_back=lambda _: True)
     for tile, factor in ((0, 1.6), (256, 1.2)):
         kept, handed_back = (cost.of_evaluation(replace(level, tile=tile)) for cost in (COST, tight))
         fixed = COST.fixed["vgg19"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,13 @@ def level(side: int, network: str = "vgg19", **fitted: object) -> Level:
 
 
 def test_what_fits_or_is_unknown_is_left_as_it_is() -> None:
-    for gigabytes in (64, None):
-        assert fit_memory([level(512), level(1024)], footprint(gigabytes=gigabytes)) == [level(512), level(1024)]
-    assert fit_memory([level(60_000)], footprint()) == [level(60_000)]
+    for limit in (64 * GB, None):
+        assert fit_memory([level(512), level(1024)], footprint(), limit) == [level(512), level(1024)]
+    assert fit_memory([level(60_000)], footprint(), None) == [level(60_000)]
 
 
 def test_first_come_tiles_then_half_the_precision_then_less_history() -> None:
-    choices = [fit_memory([level(4096)], footprint(gigabytes=gigabytes))[0] for gigabytes in (40, 9, 6, 4, 3)]
+    choices = [fit_memory([level(4096)], footprint(), gigabytes * GB)[0] for gigabytes in (40, 9, 6, 4, 3)]
     assert [bool(choice.tile) for choice in choices] == [False, True, True, True, True]
     assert [choice.history_precision for choice in choices] == ["fp32", "fp32", "bf16", "bf16", "bf16"]
     assert [choice.history or 20 for choice in choices] == sorted((c.history or 20 for c in choices), reverse=True)
@@ -54,20 +55,20 @@ def test_whatever_is_chosen_stays_within_the_limit(side: int, gigabytes: float, 
     predicted = footprint(torch.float32 if fp32 else torch.bfloat16, gigabytes=gigabytes)
     refusal = ""
     try:
-        (choice,) = fit_memory([level(side)], predicted)
+        (choice,) = fit_memory([level(side)], predicted, gigabytes * GB)
     except OptionError as error:
         refusal = str(error)
     else:
         assert predicted.of_level(choice) <= gigabytes * GB
     if smaller := re.search(r"use --size (\d+) or less", refusal):
-        fit_memory([level(int(smaller[1]))], predicted)
+        fit_memory([level(int(smaller[1]))], predicted, gigabytes * GB)
     elif refusal:
         assert "use more --memory" in refusal
         assert gigabytes < 1
 
 
 def test_only_what_does_not_fit_is_changed() -> None:
-    small, large = fit_memory([level(512), level(4096)], footprint(gigabytes=6))
+    small, large = fit_memory([level(512), level(4096)], footprint(), 6 * GB)
     assert small == level(512)
     assert large.tile
 
@@ -90,7 +91,17 @@ def test_what_is_freed_is_kept_where_there_is_room() -> None:
     for limit, expected in ((1.01 * most, most), (0.99 * most, least), (0.5 * least, least)):
         predicted = footprint(gigabytes=limit / GB)
         assert predicted.keeps_freed(level(1024)) == (expected == most)
+        assert predicted.hands_back(level(1024)) == (expected == least)
         assert predicted.of_level(level(1024)) == expected
+
+
+def test_elsewhere_there_is_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_gpu = replace(footprint(gigabytes=1), machine=Machine(torch.device("cuda"), torch.bfloat16))
+    monkeypatch.setattr(memory, "can_keep", lambda: False)
+    for predicted in (on_gpu, footprint(), footprint(gigabytes=1)):
+        assert not predicted.keeps_freed(level(1024))
+        assert not predicted.hands_back(level(1024))
+        assert predicted.of_level(level(1024)) == predicted.least_of_level(level(1024))
 
 
 def test_the_largest_level_decides() -> None:

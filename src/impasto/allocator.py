@@ -2,29 +2,34 @@
 
 An evaluation takes the same large buffers as the one before. glibc asks the system for some of them anew, which has to
 fill them with zeros: at 1024 pixels that takes a third of the time. Others it keeps, and cannot always use them again.
-To keep all is fastest, and takes up to twice the room; to hand all back takes the least.
+To keep all is fastest, and takes up to twice the room; to hand all back takes the least. (What is freed in other
+threads than the main one is handed back in any case, if it is large.) A program whose user has set up glibc is left as
+it is.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import RLock
 
-__all__ = ["keeping_freed_memory"]
+__all__ = ["can_keep", "keeping_freed_memory"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """glibc's names for its settings (malloc.h)."""
+
+TUNABLES = "GLIBC_TUNABLES"
 
 KEEP = {TRIM_THRESHOLD: -1, MMAP_THRESHOLD: 2**31 - 1}
 HAND_BACK = {TRIM_THRESHOLD: 2**23, MMAP_THRESHOLD: 2**23}
 USUAL = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25}
 """Bytes; the usual ones are those that glibc itself comes to in a program with large buffers."""
 
-_lock = Lock()
+_lock = RLock()  # a run that is collected as garbage may come to its end inside
 _uses: list[bool] = []
 """Whether what is freed is to be kept, by each of those who are inside."""
 
@@ -51,14 +56,20 @@ def _arrange() -> None:
         return
     mallopt, trim = glibc
     for name, value in (KEEP if any(_uses) else HAND_BACK if _uses else USUAL).items():
-        mallopt(name, value)
+        if not mallopt(name, value):  # as older ones do with more than this
+            mallopt(name, USUAL[name])
     trim(0)
+
+
+def can_keep() -> bool:
+    """Whether it makes a difference here."""
+    return _glibc() is not None
 
 
 @cache
 def _glibc() -> tuple[Callable[[int, int], int], Callable[[int], int]] | None:
-    """glibc's mallopt and malloc_trim; None for other systems and libraries."""
-    if sys.platform != "linux":
+    """glibc's mallopt and malloc_trim; None for other systems and libraries, and where its user has set it up."""
+    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ) or TUNABLES in os.environ:
         return None
     library = ctypes.CDLL(None)
     try:

@@ -34,6 +34,8 @@ class Budget:
             yield step
             before, took = time.monotonic(), time.monotonic() - before
             if before + seconds_of_next(transfer.levels, cost, step, took) > self.deadline:
+                if isinstance(steps, Steps):
+                    steps.close()  # and leave nothing switched on
                 return
 
 

@@ -56,17 +56,19 @@ class Chain:
 
         Autograd goes back in the order in which it came: who makes use of each layer before the next one is seen has
         its gradient made when the way back is there, and not all of them before it begins. Who does so within the hooks
-        of ``again`` has the very first layer, which takes the most room and the least time, computed once more.
+        of ``again`` has the output of the first convolution, if that is asked for, not kept but computed again where it
+        is needed: it takes the most room and the least time.
         """
         learns = any(tensor.requires_grad for tensor in self.weights.values())
         by_hand = torch.is_grad_enabled() and signal.requires_grad and not learns
         block = 0
-        for stretch in self._stretches(layers):
+        for number, stretch in enumerate(self._stretches(layers)):
             walk = partial(self.walk, stretch=stretch, at_block=block)
-            forgets = again is not None and block == 0 and len(stretch) == 1
+            forgets = again is not None and number == 0 and len(stretch) == 1
             before, signal = signal, _There.apply(signal, walk, forgets) if by_hand else walk(signal)  # type: ignore[no-untyped-call]
             if again is not None and forgets and by_hand:
                 again.forget(signal, partial(walk, before.detach()))
+            del before
             block, last = stretch[-1]
             yield last.layer, signal
 

@@ -47,18 +47,18 @@ MOST_EVALUATIONS = 500
 @dataclass(frozen=True)
 class Cost:
     """Seconds of one evaluation of each network, by name: ``fixed`` for each of up to so many ``octaves``, and
-    ``per_pixel`` of the picture; more where what is freed cannot be kept."""
+    ``per_pixel`` of the picture; more where there is no room for what is freed."""
 
     fixed: Mapping[str, float]
     per_pixel: Mapping[str, float]
     octaves: int = 1
-    keeps_freed: Callable[[Level], bool] = lambda level: True
+    hands_back: Callable[[Level], bool] = lambda level: False
 
     def of_evaluation(self, level: Level) -> float:
         """Seconds of one evaluation at ``level``."""
         looked_at = level.pixels * (LOOKED_TWICE * _padding(level) ** SMALL_TILES if level.tile else 1.0)
         octaves = number_of_octaves(level.size, level.style_size, self.octaves)
-        if not self.keeps_freed(level):
+        if self.hands_back(level):
             looked_at *= HANDED_BACK_OF_TILES if level.tile else HANDED_BACK
         return octaves * self.fixed[level.network] + self.per_pixel[level.network] * looked_at
 
@@ -128,14 +128,14 @@ def _of_step(cost: Cost, level: Level, *, first: bool) -> float:
 def measure_cost(transfer: Transfer) -> Cost:
     """Time each network's objective on one tiny picture and on larger ones, the better of two runs each.
 
-    On a CPU that takes half a second a network. Evaluations are linear in the pixels once they are long enough.
+    On a CPU that takes about a second a network. Evaluations are linear in the pixels once they are long enough.
     """
     measured = {name: _measured(transfer, extractor) for name, extractor in transfer.extractors.items()}
     return Cost(
         {name: fixed for name, (fixed, _) in measured.items()},
         {name: per_pixel for name, (_, per_pixel) in measured.items()},
         transfer.spec.octaves,
-        transfer.footprint.keeps_freed,
+        transfer.footprint.hands_back,
     )
 
 
@@ -145,12 +145,18 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
     seconds = tiny
     for side in larger:
         seconds = _time_evaluation(transfer, extractor, side)
-        if seconds > ENOUGH or side >= max(transfer.size):
+        if seconds > ENOUGH or side >= max(transfer.size) or not _fits(transfer, extractor, 2 * side):
             break
     # The tiny one has one octave.
     octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
     per_pixel = max(seconds - octaves * tiny, 0.0) / (side**2 - octaves * smallest**2)
     return max(tiny - per_pixel * smallest**2, 0.0), per_pixel
+
+
+def _fits(transfer: Transfer, extractor: Extractor, side: int) -> bool:
+    """Whether there is room for the next picture."""
+    level, room = Level((side, side), (side, side), 2, extractor.network.name), transfer.footprint.room
+    return room is None or transfer.footprint.of_level(level) <= room
 
 
 def _time_evaluation(transfer: Transfer, extractor: Extractor, side: int) -> float:

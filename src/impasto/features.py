@@ -70,8 +70,8 @@ class Extractor:
     def look(
         self, image: Tensor, layers: Iterable[str], again: SeenAgain | None = None
     ) -> Iterator[tuple[str, Tensor]]:
-        """The same, one layer after the other: each can be made use of, and let go, before the next one is seen; the
-        first one twice, within the hooks of ``again``."""
+        """The same, one layer after the other: each can be made use of, and let go, before the next one is seen. For
+        ``again`` see ``Chain.look``."""
         wanted = set(layers)
         for layer in wanted:
             self.network.check_layer(layer)

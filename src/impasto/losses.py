@@ -107,7 +107,7 @@ class _Squares(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         difference, visible = ctx.saved_tensors
-        return difference * (2 * _weighted(gradient, visible)).to(difference.dtype), None
+        return (difference * (2 * _weighted(gradient, visible))).to(difference.dtype), None
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from impasto.allocator import can_keep
 from impasto.device import Machine
 from impasto.errors import ImpastoError, OptionError
 from impasto.grid import Tiling, halo_of
@@ -105,13 +106,13 @@ def in_smaller_tiles(level: Level) -> Level:
 @dataclass(frozen=True)
 class Footprint:
     """What decides how much memory a level takes: options, machine, networks by name, the bytes of the pictures that
-    are kept all the while, and how many may be used in all, None for any number."""
+    are kept all the while, and the ``room`` there is for keeping what is freed as well, None for any."""
 
     spec: StyleSpec
     machine: Machine
     networks: Mapping[str, Network]
     pictures: float
-    limit: float | None = None
+    room: float | None = None
 
     def of_run(self, levels: Iterable[Level]) -> float:
         """Peak bytes of a run."""
@@ -127,9 +128,13 @@ class Footprint:
 
     def keeps_freed(self, level: Level) -> bool:
         """Whether there is room for keeping what is freed, which is faster than to hand it back."""
-        if self.machine.device.type != "cpu":
+        if self.machine.device.type != "cpu" or not can_keep():
             return False
-        return self.limit is None or self._of_level(level, keeps_freed=True) <= self.limit
+        return self.room is None or self._of_level(level, keeps_freed=True) <= self.room
+
+    def hands_back(self, level: Level) -> bool:
+        """Whether what is freed could be kept, but for want of room."""
+        return self.machine.device.type == "cpu" and can_keep() and not self.keeps_freed(level)
 
     def _of_level(self, level: Level, *, keeps_freed: bool) -> float:
         pixels, network = level.pixels, self.networks[level.network]
@@ -171,16 +176,16 @@ class Footprint:
         return needed + (TILED if padded < level.pixels else 0.0)
 
 
-def fit_memory(levels: Sequence[Level], footprint: Footprint) -> list[Level]:
-    """Give each level the largest tiles and the longest history with which it stays within the limit.
+def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | None) -> list[Level]:
+    """Give each level the largest tiles and the longest history with which it stays within ``limit`` bytes.
 
     First the whole picture at once; then tiles; then the history in bfloat16, then a shorter one. Raises OptionError,
     with a size that would do, if nothing is small enough.
     """
-    if footprint.limit is None:
+    if limit is None:
         return list(levels)
     # From the full size on, which is the one that people know of.
-    return [_fitted(level, footprint, footprint.limit) for level in reversed(levels)][::-1]
+    return [_fitted(level, footprint, limit) for level in reversed(levels)][::-1]
 
 
 def _fitted(level: Level, footprint: Footprint, limit: float) -> Level:
@@ -204,7 +209,7 @@ def _at(level: Level, side: int) -> Level:
 
 
 def _choice(level: Level, footprint: Footprint, limit: float) -> Level | None:
-    """The fastest way that stays within the limit."""
+    """The fastest way that stays within ``limit`` bytes."""
     return next(
         (choice for choice in _choices(level, footprint.spec) if footprint.least_of_level(choice) <= limit), None
     )

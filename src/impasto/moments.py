@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 __all__ = ["Moments", "moments"]
 
@@ -73,41 +72,51 @@ def moments(features: Tensor, visible: Tensor | None = None) -> Moments:
     channels = features.shape[1]
     positions = features.permute(0, 2, 3, 1).reshape(-1, channels)  # a view of channels_last memory
     if visible is None:
-        return Moments(float(positions.shape[0]), *_Sums.apply(positions))  # type: ignore[no-untyped-call]
+        return Moments(float(positions.shape[0]), *_Sums.apply(positions, None))  # type: ignore[no-untyped-call]
     wide = torch.float64 if features.dtype == torch.float64 else torch.float32
     weight = visible.reshape(-1, 1).to(wide)
-    total = (positions * weight).sum(dim=0)
-    _, second = _Sums.apply(positions * weight.sqrt().to(positions.dtype))  # type: ignore[no-untyped-call]
-    return Moments(float(weight.sum()), total, second)
+    return Moments(float(weight.sum()), *_Sums.apply(positions, weight))  # type: ignore[no-untyped-call]
 
 
 class _Sums(torch.autograd.Function):
-    """The sum and Xᵀ X of N x C, in float32 (float64 for float64); the gradient g + X (G + Gᵀ) in one product.
+    """The sum and Xᵀ X of N x C, in float32 (float64 for float64), in which each position counts by its weight, N x 1;
+    the gradient is g + X (G + Gᵀ), times the weight, and of X no copy is kept.
 
     In bfloat16 both are taken of chunks, which are then summed in float32: fast, and the relative error stays below
     1e-3. (``sum(dtype=torch.float32)`` would convert everything first; a CPU takes ten times longer for that.)
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, positions: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(positions)
+    def forward(ctx: Any, positions: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(positions, weight)
         ctx.set_materialize_grads(False)
+        scaled = positions if weight is None else positions * weight.sqrt().to(positions.dtype)
+        total = None if weight is None else (positions * weight).sum(dim=0)
         if positions.dtype != torch.bfloat16:
-            return positions.sum(dim=0), positions.T @ positions
-        chunks, rest = _chunks(positions, CHUNKS)
+            return positions.sum(dim=0) if total is None else total, scaled.T @ scaled
+        chunks, rest = _chunks(scaled, CHUNKS)
         second = torch.bmm(chunks.transpose(1, 2), chunks).float().sum(dim=0) + rest.T @ rest
-        chunks, rest = _chunks(positions, CHUNKS_OF_SUMS)
-        return chunks.sum(dim=1).float().sum(dim=0) + rest.sum(dim=0), second
+        if total is None:
+            chunks, rest = _chunks(positions, CHUNKS_OF_SUMS)
+            total = chunks.sum(dim=1).float().sum(dim=0) + rest.sum(dim=0)
+        return total, second
 
     @staticmethod
-    def backward(ctx: Any, of_sum: Tensor | None, of_products: Tensor | None) -> Tensor | None:
-        positions: Tensor = ctx.saved_tensors[0]
+    def backward(ctx: Any, of_sum: Tensor | None, of_products: Tensor | None) -> tuple[Tensor | None, None]:
+        positions, weight = ctx.saved_tensors
         if of_products is None:
-            return None if of_sum is None else of_sum.to(positions.dtype).expand_as(positions)
-        symmetric = (of_products + of_products.T).to(positions.dtype)
-        if of_sum is None:
-            return positions @ symmetric
-        return torch.addmm(of_sum.to(positions.dtype), positions, symmetric)
+            gradient = None if of_sum is None else of_sum.to(positions.dtype).expand_as(positions)
+        elif of_sum is None:
+            gradient = positions @ _symmetric(of_products, positions)
+        else:
+            gradient = torch.addmm(of_sum.to(positions.dtype), positions, _symmetric(of_products, positions))
+        if gradient is None or weight is None:
+            return gradient, None
+        return gradient * weight.to(positions.dtype), None
+
+
+def _symmetric(of_products: Tensor, positions: Tensor) -> Tensor:
+    return (of_products + of_products.T).to(positions.dtype)
 
 
 def _chunks(positions: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -70,10 +70,11 @@ def prepare(
     _check_layers(spec, networks.values())
     # What is there to be compared with other programs is computed as they do.
     machine = resolve_machine(options, exact=spec.normalization == "classic")
+    room = options.memory or available_bytes(machine)
     # What was fitted before stays as it is, unless the machine cannot do it at all.
-    limit = options.memory or (memory_bytes()[0] if schedule.is_fitted else available_bytes(machine))
-    footprint = Footprint(spec, machine, networks, _held_bytes(pictures, schedule), limit)
-    schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint))
+    limit = options.memory or (memory_bytes()[0] if schedule.is_fitted else room)
+    footprint = Footprint(spec, machine, networks, _held_bytes(pictures, schedule), room)
+    schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
     log.debug("about %.1f GB of memory, of %s", footprint.of_run(schedule.levels) / 2**30, _spelled(limit))
     cropped = photo.cropped_to_aspect(schedule.size)
     shown = cropped.resized(schedule.size)

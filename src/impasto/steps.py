@@ -119,9 +119,10 @@ class Steps(Iterator[Step]):
             done, best = state.step.index, replace(state.best, level=0)  # optimize knows of no levels
         del previous, state
         finish = transfer.finished if transfer.spec.color == "content" else None
+        keeps = transfer.footprint.keeps_freed(level)
         while True:
             try:
-                with keeping_freed_memory(transfer.footprint.keeps_freed(level)):
+                with keeping_freed_memory(keeps):
                     evaluate = bounded(transfer.objective(level))
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
@@ -131,7 +132,7 @@ class Steps(Iterator[Step]):
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                level = in_smaller_tiles(level)
+                level, keeps = in_smaller_tiles(level), False
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
 
