@@ -138,18 +138,21 @@ class Comparison:
         """The yardstick of ``pair``."""
         return Yardstick(pair, self.pictures.paths(pair), self.size, self.output)
 
-    def run(self, pair: Pair, way: Way, strength: float, preset: str, options: Mapping[str, str]) -> dict[str, Any]:
+    def job(self, pair: Pair, way: Way, strength: float, preset: str, options: Mapping[str, str]) -> Job:
+        """A picture that is wanted."""
+        return Job(pair, way, strength, preset, {"size": str(self.size), **options}, fingerprints([way]))
+
+    def done(self, job: Job) -> dict[str, Any]:
         """Paint a picture unless it is there."""
-        job = Job(pair, way, strength, preset, {"size": str(self.size), **options}, fingerprints([way]))
         return job.kept(self.output) or paint(job, self.pictures, self.output, Figured(RunOptions()))
 
     def parity(self, pair: Pair, entry: Mapping[str, Any], share: int) -> dict[str, float]:
         """The loss of preset ``classic`` over the yardstick's, and the share of its time that it took."""
         way = Way(f"classic_{share}", {"network": "vgg19", "coarse_network": "none"})
         options = {"time": f"{entry['seconds'] / share:.1f}", **self.settings}
-        painted = self.run(pair, way, 0.5, "classic", options)
-        file = self.output / way.name / f"{'_'.join(pair)}_0.5.png"
-        loss = saved_loss(baseline_of(self.pictures.paths(pair), self.size), file)
+        job = self.job(pair, way, 0.5, "classic", options)
+        painted = self.done(job)
+        loss = saved_loss(baseline_of(self.pictures.paths(pair), self.size), job.file(self.output, "png"))
         return {
             "loss": loss / entry["saved"],
             "loss over that before clipping": loss / min(entry["losses"]),
@@ -158,7 +161,7 @@ class Comparison:
 
     def standard(self, pair: Pair, entry: Mapping[str, Any], strengths: Sequence[float]) -> dict[str, float]:
         """The style errors of preset ``standard`` over the yardstick's at its content error, and the share of time."""
-        dial = [self.run(pair, STANDARD, strength, "standard", {}) for strength in strengths]
+        dial = [self.done(self.job(pair, STANDARD, strength, "standard", {})) for strength in strengths]
         judge = Figured(RunOptions())
         baseline = judge.figures(self.yardstick(pair).file("png"), *self.pictures.paths(pair), 1.0)
         content = baseline["content_error"]

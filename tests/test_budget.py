@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor
 
 import impasto
-from impasto import budget
+from impasto import allocator, budget
 from impasto.budget import Budget, within
 from impasto.errors import InputError, OptionError
 from impasto.estimate import MOST_EVALUATIONS, Cost
@@ -43,6 +43,7 @@ def test_a_run_ends_before_the_evaluation_that_would_be_late(transfer: Transfer,
         done += 1
         now[0] += 1.0
     assert done == 12
+    assert allocator._uses == []
 
 
 def test_there_is_a_picture_however_short_the_time(transfer: Transfer, now: list[float]) -> None:

@@ -143,18 +143,18 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
     smallest, *larger = PROBE_SIDES
     side, tiny = smallest, _time_evaluation(transfer, extractor, smallest)
     seconds = tiny
-    for side in larger:
+    for side in [side for side in larger if _fits(transfer, extractor, side)]:
         seconds = _time_evaluation(transfer, extractor, side)
-        if seconds > ENOUGH or side >= max(transfer.size) or not _fits(transfer, extractor, 2 * side):
+        if seconds > ENOUGH or side >= max(transfer.size):
             break
     # The tiny one has one octave.
     octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
-    per_pixel = max(seconds - octaves * tiny, 0.0) / (side**2 - octaves * smallest**2)
+    per_pixel = max(seconds - octaves * tiny, 0.0) / max(side**2 - octaves * smallest**2, 1)
     return max(tiny - per_pixel * smallest**2, 0.0), per_pixel
 
 
 def _fits(transfer: Transfer, extractor: Extractor, side: int) -> bool:
-    """Whether there is room for the next picture."""
+    """Whether there is room for a picture of ``side`` x ``side`` pixels."""
     level, room = Level((side, side), (side, side), 2, extractor.network.name), transfer.footprint.room
     return room is None or transfer.footprint.of_level(level) <= room
 
