@@ -31,7 +31,7 @@ from impasto.color import match_color
 from impasto.estimate import SPARE, Cost, fit_levels, measure_cost
 from impasto.image.destination import write_bytes
 from impasto.image.read import read_image
-from impasto.image.resize import resize
+from impasto.image.resize import as_floats, resize
 from impasto.objective import bounded
 from impasto.optimize import Step, optimize
 from impasto.prepare import prepare
@@ -92,7 +92,7 @@ class Way:
         if self.grown is None and not self.finest and not self.coarser and self.carries is Way.carries:
             yield from Steps(transfer)
             return
-        pixels, solver, last = transfer.init, None, None
+        pixels, solver, last = as_floats(transfer.init), None, None
         finest = transfer.levels[-1].size
         for place, level in enumerate(transfer.levels):
             here = transfer.starting_point(level, pixels.clamp(0, 1))

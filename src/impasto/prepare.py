@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from impasto.features import Extractor
 from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
-from impasto.image.resize import crop_to_aspect
+from impasto.image.resize import as_floats, crop_to_aspect
 from impasto.memory import VECTOR, Footprint, available_bytes, fit_memory, memory_bytes
 from impasto.networks import VGG19, Network, get_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
@@ -73,13 +74,12 @@ def prepare(
     room = options.memory or available_bytes(machine)
     # What was fitted before stays as it is, unless the machine cannot do it at all.
     limit = options.memory or (memory_bytes()[0] if schedule.is_fitted else room)
-    footprint = Footprint(spec, machine, networks, _held_bytes(pictures, schedule), room)
+    footprint = Footprint(spec, machine, networks, _held_bytes(pictures, schedule, spec.color), room)
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
     log.debug("about %.1f GB of memory, of %s", footprint.of_run(schedule.levels) / 2**30, _spelled(limit))
     cropped = photo.cropped_to_aspect(schedule.size)
-    shown = cropped.resized(schedule.size)
     if spec.color != "style":  # colors are changed at the sizes that count, not at those of a camera
-        cropped, painting = shown, painting.resized(schedule.levels[-1].style_size)
+        cropped, painting = cropped.resized(schedule.size), painting.resized(schedule.levels[-1].style_size)
     seen, model = _colored(cropped, painting, spec)
     weights = {}
     for name, each in networks.items():
@@ -89,9 +89,9 @@ def prepare(
     origins = {role: picture.origin for role, picture in pictures.items() if picture.origin}
     prints = {name: fingerprint(tensors) for name, tensors in weights.items()}
     return Transfer(
-        photo=shown,
-        content=replace(cropped, pixels=seen),
-        style=replace(painting, pixels=model),
+        photo=cropped,
+        content=seen,
+        style=model,
         init=_starting_picture(seen, model, pictures.get("init"), schedule.size, spec),
         size=schedule.size,
         spec=resolved,
@@ -115,12 +115,14 @@ def prepare(
     )
 
 
-def _held_bytes(pictures: Mapping[str, Picture], schedule: Schedule) -> float:
-    """What is kept all the while: the pictures as they were read, the photo at its size, and copies in other colors."""
-    read = sum(picture.size[0] * picture.size[1] for picture in pictures.values())
-    height, width = schedule.size
-    shown = 0 if pictures["content"].size == schedule.size else height * width
-    return VECTOR * float(read + shown)
+def _held_bytes(pictures: Mapping[str, Picture], schedule: Schedule, color: str) -> float:
+    """What is kept all the while: the pictures as they were read, or with other colors at the sizes that count."""
+    read = sum(picture.stored.nbytes for picture in pictures.values())
+    if color == "style":
+        return float(read)
+    level = schedule.levels[-1]
+    photos = 2 if color == "content" else 1  # gray, and with the colors to go back to
+    return VECTOR * float(photos * level.pixels + math.prod(level.style_size))
 
 
 def _spelled(limit: int | None) -> str:
@@ -161,27 +163,27 @@ def _scheduled(photo: tuple[int, int], painting: tuple[int, int], spec: StyleSpe
     return Schedule(size, plan_pyramid(size, painting, spec), is_fitted=False)
 
 
-def _colored(photo: Picture, painting: Picture, spec: StyleSpec) -> tuple[Tensor, Tensor]:
-    """The pixels of both that are compared: as they are, gray, or the painting's in the photo's colors."""
-    if spec.color == "content":
-        return to_gray(photo.pixels), match_lightness(painting.pixels, photo.pixels, painting.alpha, photo.alpha)
-    if spec.color == "match":
-        return photo.pixels, match_color(painting.pixels, photo.pixels, painting.alpha, photo.alpha)
-    return photo.pixels, painting.pixels
+def _colored(photo: Picture, painting: Picture, spec: StyleSpec) -> tuple[Picture, Picture]:
+    """What is compared of both: they as they are, gray, or the painting in the photo's colors."""
+    if spec.color == "style":
+        return photo, painting
+    match = match_lightness if spec.color == "content" else match_color
+    model = replace(painting, stored=match(painting.pixels, photo.pixels, painting.alpha, photo.alpha))
+    return replace(photo, stored=to_gray(photo.pixels)) if spec.color == "content" else photo, model
 
 
 def _starting_picture(
-    photo: Tensor, painting: Tensor, start: Picture | None, size: tuple[int, int], spec: StyleSpec
+    photo: Picture, painting: Picture, start: Picture | None, size: tuple[int, int], spec: StyleSpec
 ) -> Tensor:
     if start is not None:
-        cropped = crop_to_aspect(start.pixels, size)
-        return to_gray(cropped) if spec.color == "content" else cropped
+        cropped = crop_to_aspect(start.stored, size)
+        return to_gray(as_floats(cropped)) if spec.color == "content" else cropped
     if spec.init == "content":
-        return photo
+        return photo.stored
     if spec.init == "noise":
         generator = torch.Generator().manual_seed(spec.seed)
         return (0.5 + 0.1 * torch.randn(1, 3, *size, generator=generator, dtype=torch.float32)).clamp(0, 1)
-    return crop_to_aspect(painting, size)
+    return crop_to_aspect(painting.stored, size)
 
 
 def _resolved(spec: StyleSpec, pictures: dict[str, Picture]) -> StyleSpec:

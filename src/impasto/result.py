@@ -149,7 +149,7 @@ class Collected:
             raise ValueError("a result needs at least one step")
         if not math.isfinite(best.loss):
             raise ImpastoError(NOT_FINITE)
-        picture = (photo.resized(size) if photo else Picture(best.image)).with_pixels(resize(best.image, size).cpu())
+        picture = (photo or Picture(best.image)).with_pixels(resize(best.image, size).cpu())
         done = record.done(self.history, best.loss) if record else None
         return Result(picture, spec, tuple(self.history), best.loss, done)
 

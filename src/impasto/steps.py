@@ -89,7 +89,7 @@ class Steps(Iterator[Step]):
             yield transfer.unchanged()
             return
         first = 0
-        previous = transfer.init
+        previous = None
         if state is not None:
             state = state.to(transfer.machine.device)
             first = state.step.level
@@ -101,11 +101,11 @@ class Steps(Iterator[Step]):
                     previous = step.pixels
             first += 1
         for place in range(first, len(transfer.levels)):
-            for step in self._level(place, previous.clamp(0, 1)):
+            for step in self._level(place, None if previous is None else previous.clamp(0, 1)):
                 yield step
                 previous = step.pixels  # of the last step, which is the best one
 
-    def _level(self, place: int, previous: Tensor, state: State | None = None) -> Iterator[Step]:
+    def _level(self, place: int, previous: Tensor | None, state: State | None = None) -> Iterator[Step]:
         """The steps of a level; where memory does not suffice after all, those that are left in smaller tiles."""
         transfer, level = self._transfer, self._transfer.levels[place]
         if state is None:

@@ -32,8 +32,10 @@ __all__ = ["Transfer"]
 class Transfer:
     """Everything that a run needs, checked and resolved: the pictures, the options, the plan, the network.
 
-    ``photo`` is the content at ``size``, ``content`` and ``style`` the pictures that are compared: gray ones, or with
-    other colors, if ``spec.color`` says so. ``size`` is the (height, width) of the finished picture in pixels.
+    ``photo`` is the content in the proportions of ``size``, (height, width) of the finished picture in pixels;
+    ``content`` and ``style`` are the pictures that are compared: gray ones, or with other colors, if ``spec.color``
+    says so; ``init``, 1 x 3 x H x W, is what to start from.
+    Floats are in [0, 1]; pictures that have other sizes than the run needs are kept as the whole numbers of the file.
     ``extractors`` are those of all networks in ``levels``, by name, and ``footprint`` says how much memory each takes,
     and ``styles`` remembers paintings.
     """
@@ -86,7 +88,7 @@ class Transfer:
         """The picture that people are to see of one that was evaluated, 1 x 3 x H x W of any size."""
         if self.spec.color != "content":
             return image
-        photo = resize(self.photo.pixels, (image.shape[-2], image.shape[-1]))
+        photo = resize(self.photo.stored, (image.shape[-2], image.shape[-1]))
         return with_colors_of(image, photo.to(image.device))
 
     def unchanged(self) -> Step:

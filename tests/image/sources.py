@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
+from impasto.image.deep import Deep
+
 Array = np.ndarray
 Matrix = tuple[tuple[float, float, float], ...]
 
@@ -228,3 +230,10 @@ def only(**fields: str) -> bytes:
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="uuid:7"'
         f' xmlns:dc="http://purl.org/dc/elements/1.1/" {attributes}/></rdf:RDF>'
     ).encode()
+
+
+def whole(deep: Deep) -> tuple[Array, Array | None]:
+    """All strips of a picture in one: color H x W x 1 or 3, and alpha H x W or None."""
+    strips = [(color.copy(), alpha) for _, color, alpha in deep.strips()]
+    colors, alphas = zip(*strips, strict=True)
+    return np.concatenate(colors), np.concatenate(alphas) if deep.has_alpha else None

@@ -10,14 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
+import impasto.image.deep
 from impasto.errors import InputError
 from impasto.image.deep import encode_deep, file_depth, has_pyvips, read_deep
+from impasto.image.files import decoding
 from impasto.image.metadata import Metadata, read_metadata, read_settings, save_arguments
+from impasto.image.read import read_picture
+
+from .sources import P3, matrix_profile, whole
 
 Array = np.ndarray
 
@@ -87,7 +93,7 @@ def opened(data: bytes) -> Image.Image:
 def read(data: Path | bytes) -> tuple[Array, Array | None]:
     found = read_deep(data)
     assert found is not None
-    return found
+    return whole(found)
 
 
 def write(color: Array, format: str, alpha: Array | None = None, **options: Any) -> bytes:
@@ -218,9 +224,28 @@ def test_a_file_whose_pixels_are_damaged_is_refused(format: str, tmp_path: Path)
     broken = data[:half] + bytes(200) + data[half + 200 :]
     (tmp_path / "photo.png").write_bytes(broken)
     with pytest.raises(InputError, match=r"photo\.png' is damaged \(.+\): copy or download it again\.$"):
-        read_deep(tmp_path / "photo.png")
+        read_picture(tmp_path / "photo.png")
     with pytest.raises(InputError, match="is damaged"):
-        read_deep(broken)
+        read_picture(broken)
+
+
+@needs_pyvips
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("profile", [None, matrix_profile(P3)])
+def test_strips_make_the_same_picture_as_the_whole(
+    profile: bytes | None, orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    alpha = noise(50, 30)[..., 0]
+    data = write(noise(50, 30), "TIFF", alpha, profile=profile, metadata=Metadata(exif.tobytes()))
+    expected = read_picture(data)
+    monkeypatch.setattr(impasto.image.deep, "STRIP_PIXELS", 7 * 30)
+    in_strips = read_picture(data)
+    assert expected.alpha is not None
+    assert in_strips.alpha is not None
+    assert torch.equal(in_strips.stored, expected.stored)
+    assert torch.equal(in_strips.alpha, expected.alpha)
 
 
 @needs_pyvips
@@ -228,7 +253,9 @@ def test_a_png_cut_short_anywhere_is_refused_or_left_to_pillow() -> None:
     data = write(noise(24, 24), "PNG")
     for length in range(0, len(data) - 40, 41):
         try:
-            assert read_deep(data[:length]) is None
+            with decoding("the picture"):
+                found = read_deep(data[:length])
+                assert found is None or whole(found) is None
         except InputError:
             continue
 

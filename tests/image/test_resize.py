@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+import impasto.image.resize
 from impasto.image.resize import crop_to_aspect, resize
 
 sides = st.integers(1, 200)
@@ -83,3 +84,19 @@ def test_a_crop_is_the_largest_of_its_proportions_cut_from_the_middle(
 
 def test_the_same_proportions_crop_nothing(photo: Tensor) -> None:
     assert torch.equal(crop_to_aspect(photo, (360, 480)), photo)
+
+
+@pytest.mark.parametrize("size", [(30, 40), (37, 24), (30, 90), (12, 53), (61, 40)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_whole_numbers_in_strips_become_what_pillow_makes_of_floats(
+    size: tuple[int, int], kind: type[np.generic], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (1, 3, 37, 53), dtype=kind)
+    floats = numbers.astype(np.float32) / np.float32(np.iinfo(kind).max)
+    expected = [Image.fromarray(plane).resize(size[::-1], Image.Resampling.LANCZOS) for plane in floats[0]]
+    resized = resize(torch.from_numpy(numbers), size)
+    torch.testing.assert_close(resized, torch.from_numpy(np.stack(expected))[None].clamp(0, 1), rtol=0, atol=2e-7)
+    assert torch.equal(resized, resize(torch.from_numpy(floats), size))
+    monkeypatch.setattr(impasto.image.resize, "STRIP", 3 * 53)
+    assert torch.equal(resized, resize(torch.from_numpy(numbers), size))
+    assert torch.equal(resize(torch.from_numpy(numbers), (37, 53)), torch.from_numpy(floats))

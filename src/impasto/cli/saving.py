@@ -40,7 +40,7 @@ def save_snapshot(step: Step, transfer: Transfer, job: Job, number: int, progres
 
     if job.resumed and job.snapshot(number).exists() and not job.overwrite:
         return  # written before the run was broken off
-    picture = Picture(resize(step.image, transfer.size).cpu(), transfer.photo.resized(transfer.size).alpha)
+    picture = Picture(resize(step.image, transfer.size).cpu(), transfer.photo.alpha_at(transfer.size))
     try:
         write_picture(picture, job.snapshot(number), overwrite=job.overwrite)
     except OutputError as error:
@@ -52,9 +52,10 @@ def new_recorder(job: Job, transfer: Transfer) -> Recorder | None:
     if job.animation is None:
         return None
     from impasto.animation import Recorder
+    from impasto.image.resize import resize
 
     recorder = Recorder(transfer.size)
-    recorder.add(transfer.finished(transfer.init), transfer.photo.alpha)
+    recorder.add(transfer.finished(resize(transfer.init, transfer.size)), transfer.photo.alpha)
     return recorder
 
 

@@ -7,8 +7,9 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,10 +19,11 @@ from impasto.image.files import decoding, name_of
 from impasto.image.metadata import Metadata, save_arguments, xmp_packet
 from impasto.image.tiff import encode_tiff
 
-__all__ = ["encode_deep", "file_depth", "has_pyvips", "read_deep"]
+__all__ = ["Deep", "encode_deep", "file_depth", "has_pyvips", "read_deep"]
 
 PNG = b"\x89PNG\r\n\x1a\n"
 BLOCK_BYTES = 1 << 22
+STRIP_PIXELS = 1 << 22
 PNG_CHANNELS = {0: 1, 4: 1, 2: 3, 6: 3}
 """Channels of color by color type: gray, gray with alpha, RGB, RGB with alpha."""
 
@@ -87,23 +89,52 @@ def _av1_depth(file: BinaryIO) -> int:
     return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
 
 
-def read_deep(data: Path | bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Read the first picture of a PNG or TIFF of 16 bits: color H x W x 3 or 1, and alpha H x W or None, all uint16.
+@dataclass(frozen=True)
+class Deep:
+    """A picture of 16 bits that is about to be read: (height, width) in pixels, its channels of color, 3 or 1."""
+
+    size: tuple[int, int]
+    channels: int
+    has_alpha: bool
+    image: Any
+
+    def strips(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+        """From the top: rows, their color, rows x W x channels, and alpha, rows x W or None; all uint16.
+
+        Raises OSError where the pixels are damaged.
+        """
+        import pyvips
+
+        height, width = self.size
+        region, rows = pyvips.Region.new(self.image), max(1, STRIP_PIXELS // width)
+        for top in range(0, height, rows):
+            count = min(rows, height - top)
+            try:
+                values = np.frombuffer(region.fetch(0, top, width, count), dtype=np.uint16)
+            except pyvips.Error as error:
+                raise OSError(_reason(error)) from None
+            strip = values.reshape(count, width, self.image.bands)
+            alpha = strip[..., self.channels] if self.has_alpha else None
+            yield slice(top, top + count), strip[..., : self.channels], alpha
+
+
+def read_deep(data: Path | bytes) -> Deep | None:
+    """Open the first picture of a PNG or TIFF of 16 bits, whose pixels come strip by strip.
 
     Colors are as stored, neither converted by the profile nor turned upright, and not multiplied by alpha. Returns
     None for what should be read in some other way: files of other formats and depths, CMYK, several extra channels,
-    compression with loss. Raises InputError if the pixels are damaged. Needs the extra ``large``.
+    compression with loss. Raises InputError if the file is damaged. Needs the extra ``large``.
     """
     with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
         layout = _png_layout(file) or _tiff_layout(file)
     if layout is None:
         return None
     with decoding(name_of(data)):
-        pixels = _decoded(data, layout)
-    if pixels is None:
+        image = _opened(data, layout)
+    if image is None:
         return None
-    has_alpha = pixels.shape[2] > layout.channels if layout.has_alpha is None else layout.has_alpha
-    return pixels[..., : layout.channels], pixels[..., layout.channels] if has_alpha else None
+    has_alpha = image.bands > layout.channels if layout.has_alpha is None else layout.has_alpha
+    return Deep((image.height, image.width), layout.channels, has_alpha, image)
 
 
 def _png_layout(file: BinaryIO) -> _Layout | None:
@@ -130,8 +161,8 @@ def _tiff_layout(file: BinaryIO) -> _Layout | None:
     return _Layout("TIFF", tags[256][0], tags[257][0], channels, extra in ((1,), (2,)))
 
 
-def _decoded(data: Path | bytes, layout: _Layout) -> np.ndarray | None:
-    """The pixels as H x W x C; only these two loaders of libvips are ever called, and alpha is divided out by them."""
+def _opened(data: Path | bytes, layout: _Layout) -> Any:
+    """The image of libvips; only these two loaders are ever called, and alpha is divided out by them."""
     import pyvips
 
     how = {"access": "sequential", "fail_on": "error"}
@@ -142,12 +173,15 @@ def _decoded(data: Path | bytes, layout: _Layout) -> np.ndarray | None:
         else:
             load = pyvips.Image.pngload if layout.format == "PNG" else pyvips.Image.tiffload
             image = load(os.fsencode(data), **how)
-        if (image.format, image.width, image.height) != ("ushort", layout.width, layout.height):
-            return None
-        pixels = np.frombuffer(image.write_to_memory(), dtype=np.uint16)
     except pyvips.Error as error:
-        raise OSError(" ".join(str(error.detail or error.message).split())) from None
-    return pixels.reshape(image.height, image.width, image.bands)
+        raise OSError(_reason(error)) from None
+    is_expected = (image.format, image.width, image.height) == ("ushort", layout.width, layout.height)
+    return image if is_expected else None
+
+
+def _reason(error: Any) -> str:
+    """What libvips says, on one line."""
+    return " ".join(str(error.detail or error.message).split())
 
 
 def encode_deep(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto.image.files import Origin
 from impasto.image.metadata import Metadata
-from impasto.image.resize import crop_to_aspect, resampled, resize
+from impasto.image.resize import as_floats, crop_to_aspect, resampled, resize
 
 __all__ = ["Picture", "fill_hidden", "fill_hidden_"]
 
@@ -23,12 +23,13 @@ class Picture:
     """``pixels`` are 1 x 3 x H x W, float32, sRGB in [0, 1], upright; ``alpha`` 1 x 1 x H x W in [0, 1], None if
     opaque.
 
-    Colors are not multiplied by alpha, and where nothing is visible they continue what is visible around. ``depth``
-    is the bits a channel of the file (8 or 16), ``profile`` the ICC profile of RGB that it came in and goes back to
-    (None: sRGB), and ``remarks`` say, a sentence each, what was lost on the way in.
+    ``stored`` are the pixels as floats, or as the whole numbers, uint8 or uint16, that a file has, which take less
+    memory. Colors are not multiplied by alpha, and where nothing is visible they continue what is visible around.
+    ``depth`` is the bits a channel of the file (8 or 16), ``profile`` the ICC profile of RGB that it came in and goes
+    back to (None: sRGB), and ``remarks`` say, a sentence each, what was lost on the way in.
     """
 
-    pixels: Tensor
+    stored: Tensor
     alpha: Tensor | None = None
     depth: int = 8
     profile: bytes | None = None
@@ -37,28 +38,40 @@ class Picture:
     remarks: tuple[str, ...] = ()
 
     @property
+    def pixels(self) -> Tensor:
+        """The pixels as floats; made each time where whole numbers are stored."""
+        return as_floats(self.stored)
+
+    @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
-        return self.pixels.shape[-2], self.pixels.shape[-1]
+        return self.stored.shape[-2], self.stored.shape[-1]
 
     def resized(self, size: tuple[int, int]) -> Picture:
         """The same at (height, width) ``size``; each color counts as much as it can be seen."""
-        if self.alpha is None or self.size == tuple(size):
-            return replace(self, pixels=resize(self.pixels, size))
+        if self.size == tuple(size):
+            return self
+        if self.alpha is None:
+            return replace(self, stored=resize(self.stored, size))
         weight = resampled(self.alpha, size)  # beyond [0, 1] where the colors that it weights are
         pixels = resampled(self.pixels * self.alpha, size).div_(weight.clamp_min(FAINT)).clamp_(0, 1)
         pixels = fill_hidden_(pixels, weight * (weight >= FAINT)).to(self.pixels)
-        return replace(self, pixels=pixels, alpha=weight.clamp(0, 1).to(self.alpha))
+        return replace(self, stored=pixels, alpha=weight.clamp(0, 1).to(self.alpha))
 
     def cropped_to_aspect(self, size: tuple[int, int]) -> Picture:
         """The middle of it, with the proportions of ``size``."""
         alpha = None if self.alpha is None else crop_to_aspect(self.alpha, size)
-        return replace(self, pixels=crop_to_aspect(self.pixels, size), alpha=alpha)
+        return replace(self, stored=crop_to_aspect(self.stored, size), alpha=alpha)
 
     def with_pixels(self, pixels: Tensor) -> Picture:
-        """Another picture of the same size and kind, as what is made of a photo is; it comes from no file."""
-        shown = pixels if self.alpha is None else fill_hidden(pixels, self.alpha)
-        return replace(self, pixels=shown, origin=None, remarks=())
+        """Another picture of the same kind, at the size of ``pixels``, as what is made of a photo is; of no file."""
+        alpha = self.alpha_at((pixels.shape[-2], pixels.shape[-1]))
+        shown = pixels if alpha is None else fill_hidden(pixels, alpha)
+        return replace(self, stored=shown, alpha=alpha, origin=None, remarks=())
+
+    def alpha_at(self, size: tuple[int, int]) -> Tensor | None:
+        """The alpha that it has at (height, width) ``size``."""
+        return None if self.alpha is None else self.resized(size).alpha
 
     def on_white(self) -> Tensor:
         """The pixels laid on white, which is what paper and most web pages are."""

@@ -22,6 +22,7 @@ from impasto.image.modes import flattened, upright
 from impasto.image.paths import expanded
 from impasto.image.picture import Picture, fill_hidden_
 from impasto.image.profile import is_srgb, restorable, srgb_profile, to_srgb, transform_16_bits
+from impasto.image.resize import as_floats
 
 __all__ = ["MAX_PIXELS", "ImageLike", "read_image", "read_picture"]
 
@@ -91,13 +92,17 @@ def _from_deep(file: File, image: Image.Image) -> Picture | None:
     found = read_deep(file)
     if found is None:
         return None
-    (color, alpha), profile, remarks = found, _profile_of(image), _remarks_on_frames(image, name_of(file))
-    if profile and not is_srgb(profile):
-        converted = transform_16_bits(color, profile, srgb_profile())
+    profile, remarks = _profile_of(image), _remarks_on_frames(image, name_of(file))
+    planes = np.empty((3, *found.size), np.uint16)
+    alphas = np.empty(found.size, np.uint16) if found.has_alpha else None
+    for rows, color, alpha in found.strips():
+        converted = transform_16_bits(color, profile, srgb_profile()) if profile and not is_srgb(profile) else color
         if converted is None:
             remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name_of(file))], None
-        color = color if converted is None else converted
-    picture = _assembled(color, alpha, orientation(image))
+        planes[:, rows] = np.moveaxis(color if converted is None else converted, 2, 0)
+        if alphas is not None and alpha is not None:
+            alphas[rows] = alpha
+    picture = _assembled(planes, alphas, orientation(image))
     return replace(picture, profile=_kept(profile), metadata=read_metadata(image), remarks=tuple(remarks))
 
 
@@ -109,7 +114,8 @@ def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
     converted = _in_srgb(flat, profile, depth) if profile else None
     if profile and converted is None:
         remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name)], None
-    picture = _assembled(_numbers(flat, depth) if converted is None else converted, alpha, orientation(image))
+    numbers = _numbers(flat, depth) if converted is None else converted
+    picture = _assembled(_planes(numbers), alpha, orientation(image))
     if depth > picture.depth:
         how = f"; {KEEP_16_BITS}" if depth == 16 and not has_pyvips() else ""
         remarks.append(f"{name} has {depth} bits a channel, and they were reduced to 8{how}.")
@@ -164,31 +170,33 @@ def _in_srgb(flat: Image.Image, profile: bytes, depth: int) -> np.ndarray | None
 def _numbers(flat: Image.Image, depth: int) -> np.ndarray:
     """The numbers of a picture without a profile, H x W (x 3), uint8 or uint16."""
     if not flat.mode.startswith("I;16"):
-        return np.asarray(flat if flat.mode == "L" else flat.convert("RGB"))
+        return np.asarray(flat if flat.mode in ("L", "RGB") else flat.convert("RGB"))
     gray = np.asarray(flat)
     # White is 65535; Pillow leaves the numbers of a TIFF of 12 bits as they are.
     return (gray * (65535 / (2**depth - 1))).round().astype(np.uint16) if 8 < depth < 16 else gray
 
 
-def _assembled(color: np.ndarray, alpha: np.ndarray | None, turn: int = 1) -> Picture:
-    """Make a Picture of color H x W (x 1 or 3), and alpha H x W, uint8 or uint16, after turning both upright."""
-    planes = upright(color[..., None] if color.ndim == 2 else color, turn)
-    pixels = torch.empty(1, 3, *planes.shape[:2])
-    for channel in range(3):  # one by one, for the sake of memory
-        pixels[0, channel] = _plane(planes[..., channel % planes.shape[2]])
-    depth = 8 * color.dtype.itemsize
-    return _with_alpha(pixels, None if alpha is None else _plane(upright(alpha, turn))[None, None], depth)
+def _planes(color: np.ndarray) -> np.ndarray:
+    """H x W (x 1 or 3) -> 1 or 3 x H x W, in memory of their own."""
+    planes = color[None] if color.ndim == 2 else np.moveaxis(color, 2, 0)
+    return np.array(planes, color.dtype.newbyteorder("="), order="C")
 
 
-def _plane(numbers: np.ndarray) -> Tensor:
-    """H x W whole numbers as float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(numbers, dtype=np.float32)).div_(np.iinfo(numbers.dtype).max)
+def _assembled(planes: np.ndarray, alpha: np.ndarray | None, turn: int = 1) -> Picture:
+    """Make a Picture of 1 or 3 x H x W, and alpha H x W, uint8 or uint16, after turning both upright."""
+    turned = upright(np.moveaxis(planes, 0, 2), turn)
+    stored = torch.from_numpy(np.ascontiguousarray(np.moveaxis(turned, 2, 0)))[None].expand(-1, 3, -1, -1)
+    depth = 8 * planes.dtype.itemsize
+    if alpha is None:
+        return Picture(stored, depth=depth)
+    visible = np.array(upright(alpha, turn), alpha.dtype.newbyteorder("="), order="C")
+    return _with_alpha(stored, as_floats(torch.from_numpy(visible))[None, None], depth)
 
 
-def _with_alpha(pixels: Tensor, alpha: Tensor | None, depth: int = 8) -> Picture:
+def _with_alpha(stored: Tensor, alpha: Tensor | None, depth: int = 8) -> Picture:
     if alpha is None or bool((alpha == 1).all()):
-        return Picture(pixels, depth=depth)
-    return Picture(pixels, alpha, depth)
+        return Picture(stored, depth=depth)
+    return Picture(as_floats(stored), alpha, depth)
 
 
 def _from_array(array: np.ndarray) -> Picture:
@@ -197,7 +205,7 @@ def _from_array(array: np.ndarray) -> Picture:
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
         raise InputError(f"A picture as an array has H x W or H x W x 3 or 4 values, not {array.shape}.")
     if array.dtype in (np.uint8, np.uint16):
-        return _assembled(array[..., :3], array[..., 3] if array.shape[2] == 4 else None)
+        return _assembled(_planes(array[..., :3]), array[..., 3] if array.shape[2] == 4 else None)
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"A picture as an array is uint8, uint16 or float, not {array.dtype}.")
     planes = torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)

@@ -6,29 +6,68 @@ style and the picture in progress all pass through here, and a picture that alre
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["crop_to_aspect", "resampled", "resize"]
+__all__ = ["as_floats", "crop_to_aspect", "resampled", "resize"]
+
+STRIP = 1 << 24
+"""Values of a channel that are made floats of at once, on the way to another size."""
+
+
+def as_floats(image: Tensor) -> Tensor:
+    """Whole numbers of uint8 or uint16 as float32 in [0, 1]; floats as they are."""
+    return image if image.is_floating_point() else image.to(torch.float32).div_(torch.iinfo(image.dtype).max)
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample 1 x 3 x H x W in [0, 1] to ``size`` = (height, width); the same device, dtype and range."""
+    """Resample 1 x 3 x H x W in [0, 1] to ``size`` = (height, width); the same device, dtype and range.
+
+    Whole numbers, of uint8 or uint16, become float32, without a copy of all of them in float32.
+    """
     if tuple(image.shape[-2:]) == tuple(size):
-        return image
-    return resampled(image, size).clamp(0, 1).to(image.device, image.dtype)
+        return as_floats(image)
+    dtype = image.dtype if image.is_floating_point() else torch.float32
+    return resampled(image, size).clamp_(0, 1).to(image.device, dtype)
 
 
 def resampled(image: Tensor, size: tuple[int, int]) -> Tensor:
     """The same in float32 on the CPU, and beyond [0, 1] as far as the filter overshoots beside edges."""
-    height, width = size
-    channels = [
-        Image.fromarray(channel).resize((width, height), Image.Resampling.LANCZOS)
-        for channel in image[0].to("cpu", torch.float32).numpy()
-    ]
-    return torch.from_numpy(np.stack([np.asarray(channel) for channel in channels]))[None]
+    result = torch.empty(1, image.shape[1], *size)
+    for channel, resized in zip(image[0], result[0], strict=True):
+        resized.copy_(_of_height(_of_width(channel, size[1]), size[0]))
+    return result
+
+
+def _of_width(channel: Tensor, width: int) -> Tensor:
+    """H x W -> H x ``width``, float32. Rows do not matter to each other, so that a strip of them at a time will do."""
+    height, before = channel.shape
+    if channel.is_floating_point() and width == before:
+        return channel.to("cpu", torch.float32)
+    resized = torch.empty(height, width)
+    for rows in _strips(height, before):
+        strip = as_floats(channel[rows]).to("cpu", torch.float32)
+        resized[rows] = strip if width == before else _filtered(strip, (width, len(strip)))
+    return resized
+
+
+def _of_height(channel: Tensor, height: int) -> Tensor:
+    return channel if len(channel) == height else _filtered(channel, (channel.shape[1], height))
+
+
+def _filtered(channel: Tensor, size: tuple[int, int]) -> Tensor:
+    """To (width, height) ``size``."""
+    resized = Image.fromarray(channel.contiguous().numpy()).resize(size, Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.asarray(resized).copy())
+
+
+def _strips(height: int, width: int) -> Iterator[slice]:
+    rows = max(1, STRIP // width)
+    return (slice(top, top + rows) for top in range(0, height, rows))
 
 
 def crop_to_aspect(image: Tensor, size: tuple[int, int]) -> Tensor:

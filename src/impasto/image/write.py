@@ -24,6 +24,9 @@ Depth: TypeAlias = type[np.uint8] | type[np.uint16]
 
 __all__ = ["encode", "losses", "to_pil", "write_picture"]
 
+STRIP = 1 << 22
+"""Values that are rounded at once: beside the picture and its whole numbers, little is in memory."""
+
 
 def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
     """Convert 1 x 3 x H x W in [0, 1] to an 8-bit RGB picture, or with ``alpha``, 1 x 1 x H x W, to RGBA.
@@ -49,7 +52,7 @@ def encode(
     """
     check_sides(format, picture.size)
     if picture.alpha is not None and not format.keeps_alpha:
-        picture = replace(picture, pixels=picture.on_white(), alpha=None)
+        picture = replace(picture, stored=picture.on_white(), alpha=None)
     is_deep = format.keeps_16_bits and picture.depth == 16 and _can_be_deep(picture)
     if is_deep or format.name == "TIFF":
         return _encode_deep(picture, format, settings, np.uint16 if is_deep else np.uint8, pyramid)
@@ -162,5 +165,10 @@ def _how_well(format: Format, quality: int | None) -> dict[str, Any]:
 
 def _rounded(image: Tensor, kind: Depth) -> np.ndarray:
     """1 x C x H x W in [0, 1] -> H x W x C of the nearest whole numbers."""
-    values = image.detach()[0].to("cpu", torch.float32).clamp(0, 1).mul(np.iinfo(kind).max).round()
-    return np.ascontiguousarray(values.permute(1, 2, 0).numpy().astype(kind))
+    channels, height, width = image.shape[1:]
+    numbers = np.empty((height, width, channels), dtype=kind)
+    rows = max(1, STRIP // (channels * width))
+    for top in range(0, height, rows):
+        values = image.detach()[0, :, top : top + rows].to("cpu", torch.float32).clamp(0, 1)
+        numbers[top : top + rows] = values.mul_(np.iinfo(kind).max).round_().permute(1, 2, 0).numpy()
+    return numbers
