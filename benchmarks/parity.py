@@ -26,8 +26,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from torch import Tensor
-
 from benchmarks.baseline import Baseline, preprocessed
 from benchmarks.machine import commit, device_name
 from benchmarks.networks.curves import Pair, choose_pairs, style_at
@@ -35,10 +33,8 @@ from benchmarks.networks.runs import Job, Judge, Pictures, StaleError, Way, fing
 from benchmarks.speed import baseline_of, seconds_of
 from impasto.image.destination import write_bytes
 from impasto.image.read import read_image
-from impasto.image.resize import resize
 from impasto.image.write import to_pil
-from impasto.metrics import sliced_wasserstein
-from impasto.spec import RunOptions, scaled_to_long_side
+from impasto.spec import RunOptions
 
 WARM_UP, TIMED = 2, 5
 """Evaluations of the yardstick before its time is taken, and those that are timed."""
@@ -102,29 +98,6 @@ def saved_loss(baseline: Baseline, file: Path) -> float:
     return float(baseline.loss(preprocessed(read_image(file))))
 
 
-class Figured(Judge):
-    """The figures of design's list, and the sliced Wasserstein distance of smaller copies."""
-
-    def figures(self, picture: Path, photo: Path, painting: Path, style_scale: float) -> dict[str, float]:
-        found = super().figures(picture, photo, painting, style_scale)
-        output, style = read_image(picture), read_image(painting)
-        size = scaled_to_long_side(_size(style), max(_size(output)) * style_scale)
-        style = resize(style, size)
-        for name, factor in (("half", 2), ("quarter", 4)):
-            smaller = (_reduced(output, factor), _reduced(style, factor))
-            found[f"sliced_wasserstein_{name}"] = sliced_wasserstein(self.extractor, *smaller)
-        return found
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    return image.shape[-2], image.shape[-1]
-
-
-def _reduced(image: Tensor, factor: int) -> Tensor:
-    height, width = _size(image)
-    return resize(image, (round(height / factor), round(width / factor)))
-
-
 @dataclass(frozen=True)
 class Comparison:
     """All pairs of one folder of pictures, at one size, with the same settings."""
@@ -144,7 +117,7 @@ class Comparison:
 
     def done(self, job: Job) -> dict[str, Any]:
         """Paint a picture unless it is there."""
-        return job.kept(self.output) or paint(job, self.pictures, self.output, Figured(RunOptions()))
+        return job.kept(self.output) or paint(job, self.pictures, self.output, Judge(RunOptions()))
 
     def parity(self, pair: Pair, entry: Mapping[str, Any], share: int) -> dict[str, float]:
         """The loss of preset ``classic`` over the yardstick's, and the share of its time that it took."""
@@ -162,7 +135,7 @@ class Comparison:
     def standard(self, pair: Pair, entry: Mapping[str, Any], strengths: Sequence[float]) -> dict[str, float]:
         """The style errors of preset ``standard`` over the yardstick's at its content error, and the share of time."""
         dial = [self.done(self.job(pair, STANDARD, strength, "standard", {})) for strength in strengths]
-        judge = Figured(RunOptions())
+        judge = Judge(RunOptions())
         baseline = judge.figures(self.yardstick(pair).file("png"), *self.pictures.paths(pair), 1.0)
         content = baseline["content_error"]
         ratios = {

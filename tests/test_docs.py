@@ -18,7 +18,7 @@ import impasto
 from impasto.cli.app import app
 from impasto.device import Machine
 from impasto.image.formats import FORMATS
-from impasto.memory import VECTOR, Footprint
+from impasto.memory import Footprint
 from impasto.networks import NETWORKS, VGG19
 from impasto.presets import PRESETS
 from impasto.pyramid import Level
@@ -123,7 +123,7 @@ def test_the_memory_that_is_named_is_the_predicted_one():
         size = (int(side) * 3 // 4, int(side))
         for dtype, figure in zip((torch.float32, torch.bfloat16), figures, strict=True):
             machine = Machine(torch.device("cpu"), dtype)
-            footprint = Footprint(StyleSpec(), machine, {"vgg19": VGG19}, VECTOR * 2 * size[0] * size[1])
+            footprint = Footprint(StyleSpec(), machine, {"vgg19": VGG19}, 3 * 2 * size[0] * size[1])
             predicted = footprint.least_of_level(Level(size, size, 40))
             assert figure == f"{predicted / 1e9:.1f} GB"
 

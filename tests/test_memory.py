@@ -48,6 +48,7 @@ def test_first_come_tiles_then_half_the_precision_then_less_history() -> None:
     assert [choice.history or 20 for choice in choices] == sorted((c.history or 20 for c in choices), reverse=True)
     assert choices[-1].history is not None
     assert choices[-1].history < 20
+    assert all(choice.targets == "kept" for choice in choices)
 
 
 @given(side=st.integers(64, 6000), gigabytes=st.floats(0.5, 64), fp32=st.booleans())
@@ -84,6 +85,12 @@ def test_half_the_precision_less_history_and_a_narrower_network_take_less() -> N
     assert footprint(pictures=GB).of_level(level(2048)) == usual + GB
 
 
+def test_without_the_first_layer_more_is_kept() -> None:
+    deeper = {"relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+    with_first = footprint(style_layers={"relu1_1": 1.0, **deeper}).least_of_level(level(1024))
+    assert footprint(style_layers=deeper).least_of_level(level(1024)) > 1.05 * with_first
+
+
 def test_what_is_freed_is_kept_where_there_is_room() -> None:
     most = footprint().of_level(level(1024))
     least = footprint().least_of_level(level(1024))
@@ -104,6 +111,34 @@ def test_elsewhere_there_is_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> 
         assert predicted.of_level(level(1024)) == predicted.least_of_level(level(1024))
 
 
+def test_the_last_resort_is_to_look_at_the_content_again() -> None:
+    in_fp32 = footprint(torch.float32)
+    smallest = level(4096, tile=128, history=2, history_precision="bf16")
+    least = in_fp32.least_of_level(smallest)
+    assert fit_memory([level(4096)], in_fp32, 1.01 * least) == [smallest]
+    assert fit_memory([level(4096)], in_fp32, 0.99 * least) == [replace(smallest, targets="again")]
+
+
+def test_on_a_gpu_vectors_move_to_main_memory_before_the_history_is_cut() -> None:
+    on_gpu = replace(footprint(), machine=Machine(torch.device("cuda"), torch.bfloat16), main=64 * GB)
+    choices = [fit_memory([level(8192)], on_gpu, gigabytes * GB)[0] for gigabytes in (60, 40, 25, 8, 4)]
+    assert [bool(choice.tile) for choice in choices] == [False, True, True, True, True]
+    assert [choice.vectors for choice in choices] == ["device"] * 3 + ["main memory"] * 2
+    assert [choice.history_precision for choice in choices] == ["fp32", "fp32", "bf16", "fp32", "fp32"]
+    assert all((choice.history or 20) == 20 for choice in choices)
+    for choice in choices:
+        assert on_gpu.fits(choice, 60 * GB)
+    short_of_both = fit_memory([level(8192)], replace(on_gpu, main=20 * GB), 8 * GB)[0]
+    assert (short_of_both.vectors, short_of_both.history_precision) == ("main memory", "bf16")
+    with pytest.raises(OptionError, match="--size"):
+        fit_memory([level(8192)], replace(on_gpu, main=GB), 4 * GB)
+
+
+def test_on_a_gpu_the_pictures_that_were_read_are_elsewhere() -> None:
+    on_gpu = replace(footprint(), machine=Machine(torch.device("cuda"), torch.bfloat16))
+    assert replace(on_gpu, pictures=GB).of_level(level(1024)) == on_gpu.of_level(level(1024))
+
+
 def test_the_largest_level_decides() -> None:
     levels = [level(512), level(2048, "compact"), level(2048)]
     assert footprint().of_run(levels) == footprint().of_level(levels[-1])
@@ -119,7 +154,7 @@ def test_tiles_are_halved_until_they_are_too_small() -> None:
 
 
 def test_of_free_memory_a_quarter_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(torch.device("cpu"), torch.float32)
+    machine = torch.device("cpu")
     monkeypatch.setattr(memory, "memory_bytes", lambda: (16 * GB, 8 * GB))
     assert memory.available_bytes(machine) == 6 * GB
     monkeypatch.setattr(memory, "memory_bytes", lambda: (16 * GB, None))

@@ -58,10 +58,10 @@ def student(tiny: Network) -> Extractor:
 
 
 def evaluated(
-    extractor: Extractor, picture: Picture, tiling: Tiling | None, options: StyleSpec, **alphas: Tensor
+    extractor: Extractor, picture: Picture, tiling: Tiling | None, options: StyleSpec, **others: Any
 ) -> Evaluation:
     content, style = picture(*SIZE, seed=1), picture(*STYLE_SIZE, seed=2)
-    objective = style_transfer_objective(extractor, content, style, options, tiling=tiling, **alphas)
+    objective = style_transfer_objective(extractor, content, style, options, tiling=tiling, **others)
     return objective(picture(*SIZE, seed=3))
 
 
@@ -91,6 +91,21 @@ def test_tiles_give_the_same_as_the_whole(
 def test_tiles_give_the_same_for_a_student(side: int, student: Extractor, picture: Picture) -> None:
     ours, theirs = (evaluated(student, picture, tiling, spec()) for tiling in (Tiling(side), None))
     assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("tiling", [None, Tiling(48)])
+@pytest.mark.parametrize("look", ["relative", "classic", "other layers"])
+def test_content_that_is_seen_again_gives_the_same_to_the_last_bit(
+    look: str, tiling: Tiling | None, extractor: Extractor, student: Extractor, picture: Picture
+) -> None:
+    options = spec(**LOOKS[look])
+    alpha = torch.linspace(-0.5, 1.5, SIZE[1], dtype=torch.float64).clamp(0, 1).expand(1, 1, *SIZE)
+    for each in (extractor, student):
+        kept, again = (
+            evaluated(each, picture, tiling, options, content_alpha=alpha, keep_content=keep) for keep in (True, False)
+        )
+        assert again.terms == kept.terms
+        assert torch.equal(again.gradient, kept.gradient)
 
 
 def test_tiles_give_the_same_where_some_is_hidden(extractor: Extractor, picture: Picture) -> None:

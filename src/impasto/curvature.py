@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,25 +148,26 @@ class Curvature:
         if self._rows is None or (self._unsettled is None and gradient is None):
             return []
         used = 2 * len(self)
-        newest = [2 * self._order[-1], 2 * self._order[-1] + 1] if self._unsettled else []
+        newest = slice(2 * self._order[-1], 2 * self._order[-1] + 2) if self._unsettled else slice(0)
         products = self._with_rows(newest, gradient, unit)
         if self._unsettled:
-            s, y = newest
+            s, y = newest.start, newest.start + 1
             self._products[:used, newest] = products[:, :2]
             self._products[newest, :used] = products[:, :2].T
             # The curvature that was found to be large enough; another order of summation may give less.
             self._products[s, s], self._products[y, y], curvature = self._unsettled
             self._products[s, y] = self._products[y, s] = curvature
             self._unsettled = None
-        found: list[float] = products[:, len(newest) :].flatten().tolist()
+        found: list[float] = [] if gradient is None else products[:, -1].tolist()
         return found
 
-    def _with_rows(self, newest: Sequence[int], gradient: Tensor | None, unit: float) -> Tensor:
+    def _with_rows(self, newest: slice, gradient: Tensor | None, unit: float) -> Tensor:
         """The products of all rows with the ``newest`` ones and with the gradient, in float64, a column each."""
         assert self._rows is not None
         used, wide = 2 * len(self), self._precision
         g = None if gradient is None else gradient.reshape(-1)
-        sums = torch.zeros(used, len(newest) + (g is not None), dtype=_wide(self._rows), device=self._rows.device)
+        columns = len(range(used)[newest]) + (g is not None)
+        sums = torch.zeros(used, columns, dtype=_wide(self._rows), device=self._rows.device)
         for chunk in _chunks(self._rows.shape[1]):
             rows = self._rows[:used, chunk].to(wide)
             vectors = [*rows[newest], *([] if g is None else [g[chunk] / unit])]

@@ -37,6 +37,9 @@ SMALL_TILES = 1.5
 """The smaller tiles are, the more is seen around them, and the less of the processor's rate is reached: the power of
 the former that makes up for the latter, as measured."""
 
+CONTENT_AGAIN = 1.25
+"""How much longer an evaluation takes if it looks at the content too, as far as its layer."""
+
 HANDED_BACK, HANDED_BACK_OF_TILES = 1.6, 1.2
 """How much longer an evaluation takes where there is no room for keeping what is freed, as measured."""
 
@@ -58,6 +61,8 @@ class Cost:
         """Seconds of one evaluation at ``level``."""
         looked_at = level.pixels * (LOOKED_TWICE * _padding(level) ** SMALL_TILES if level.tile else 1.0)
         octaves = number_of_octaves(level.size, level.style_size, self.octaves)
+        if level.targets == "again":
+            looked_at *= CONTENT_AGAIN
         if self.hands_back(level):
             looked_at *= HANDED_BACK_OF_TILES if level.tile else HANDED_BACK
         return octaves * self.fixed[level.network] + self.per_pixel[level.network] * looked_at

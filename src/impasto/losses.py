@@ -7,7 +7,9 @@ taking the value gives exactly the loss of the whole picture.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -55,11 +57,11 @@ class ContentLoss:
     The paper takes half the plain sum. ``scale`` = the number of values makes it the mean squared error of
     neural-style-pt; ``scale`` = Σ F*² makes it relative, so that neither the layer nor the size of the picture matters.
     ``visible``, 1 x 1 x H x W in [0, 1], says how much each position counts in all of these sums, and ``space`` in
-    which features are compared: ``target`` is a feature map of that space.
+    which features are compared: ``target`` is a feature map of that space, or what finds it each time.
     """
 
     layer: str
-    target: Tensor
+    target: Tensor | Callable[[], Tensor]
     scale: float
     visible: Tensor | None = None
     space: Space = OWN
@@ -86,7 +88,8 @@ class ContentLoss:
         return (self.layer,)
 
     def summarize(self, seen: Features) -> Tensor:
-        difference = self.space.features(seen[self.layer]) - self.target
+        target = self.target if isinstance(self.target, Tensor) else self.target()
+        difference = self.space.features(seen[self.layer]) - target
         return _Squares.apply(difference, self.visible)  # type: ignore[no-any-return, no-untyped-call]
 
     def value(self, summary: Tensor) -> Tensor:
@@ -158,7 +161,12 @@ class StyleLoss:
         return (self.layer,)
 
     def summarize(self, seen: Features) -> Moments:
-        return moments(seen[self.layer], self.visible)
+        return moments(seen[self.layer], self.visible, self._count)
+
+    @cached_property
+    def _count(self) -> float | None:
+        """The positions that are visible, found out once."""
+        return None if self.visible is None else float(self.visible.sum())
 
     def value(self, summary: Moments) -> Tensor:
         return self.space.energy(self.space.statistics(summary) - self.target) / self.scale

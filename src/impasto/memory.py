@@ -78,10 +78,10 @@ def _system_memory() -> tuple[int | None, int | None]:
         return None, None
 
 
-def available_bytes(machine: Machine) -> int | None:
-    """What a run may take unless it is told: three quarters of what is free where it computes; None if unknown."""
-    if machine.device.type == "cuda":
-        return int(SHARE_OF_FREE * torch.cuda.mem_get_info(machine.device)[0])
+def available_bytes(device: torch.device) -> int | None:
+    """What a run may take unless it is told: three quarters of what is free on ``device``; None if unknown."""
+    if device.type == "cuda":
+        return int(SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0])
     total, free = memory_bytes()
     known = total if free is None else free
     return None if known is None else int(SHARE_OF_FREE * known)
@@ -106,13 +106,15 @@ def in_smaller_tiles(level: Level) -> Level:
 @dataclass(frozen=True)
 class Footprint:
     """What decides how much memory a level takes: options, machine, networks by name, the bytes of the pictures that
-    are kept all the while, and the ``room`` there is for keeping what is freed as well, None for any."""
+    are kept all the while, the ``room`` there is for keeping what is freed as well, None for any, and on a GPU what
+    there is of ``main`` memory, None for unknown."""
 
     spec: StyleSpec
     machine: Machine
     networks: Mapping[str, Network]
     pictures: float
     room: float | None = None
+    main: float | None = None
 
     def of_run(self, levels: Iterable[Level]) -> float:
         """Peak bytes of a run."""
@@ -126,6 +128,11 @@ class Footprint:
         """The same if everything that is freed is handed back to the system."""
         return self._of_level(level, keeps_freed=False)
 
+    def fits(self, level: Level, limit: float) -> bool:
+        """Whether ``level`` stays within ``limit`` bytes, and what is not on the device in main memory."""
+        elsewhere = self.pictures + self._vectors(level) if level.vectors == "main memory" else 0.0
+        return self.least_of_level(level) <= limit and (self.main is None or elsewhere <= self.main)
+
     def keeps_freed(self, level: Level) -> bool:
         """Whether there is room for keeping what is freed, which is faster than to hand it back."""
         if self.machine.device.type != "cpu" or not can_keep():
@@ -137,18 +144,21 @@ class Footprint:
         return self.machine.device.type == "cpu" and can_keep() and not self.keeps_freed(level)
 
     def _of_level(self, level: Level, *, keeps_freed: bool) -> float:
-        pixels, network = level.pixels, self.networks[level.network]
-        vectors = pixels * (VECTOR * WORKING_VECTORS + self._history(level))
+        network = self.networks[level.network]
+        vectors = 0.0 if level.vectors == "main memory" else self._vectors(level)
         features = self._features(level, network, keeps_freed=keeps_freed)
-        return self._held() + vectors + self._targets(pixels, network) + features
+        return self._held() + vectors + self._targets(level, network) + features
+
+    def _vectors(self, level: Level) -> float:
+        """All that has the size of the picture."""
+        return level.pixels * (VECTOR * WORKING_VECTORS + self._history(level))
 
     def _held(self) -> float:
         """Whatever is there all the while."""
         # With the copies that convolutions make of their kernels; as measured.
         copies = 0.68 * self.machine.dtype.itemsize - 0.62
         weights = copies * sum(network.tensor_bytes for network in self.networks.values())
-        base = BASE if self.machine.device.type == "cpu" else 0.0
-        return base + weights + self.pictures
+        return weights + (BASE + self.pictures if self.machine.device.type == "cpu" else 0.0)
 
     def _history(self, level: Level) -> float:
         """Bytes a pixel of what the solver remembers."""
@@ -157,11 +167,13 @@ class Footprint:
         pairs = min(level.history or self.spec.history, max(level.iterations - 2, 1))
         return 2 * pairs * VECTOR * (0.5 if level.history_precision == "bf16" else 1.0)
 
-    def _targets(self, pixels: int, network: Network) -> float:
-        """The content's features, at all octaves."""
+    def _targets(self, level: Level, network: Network) -> float:
+        """The content's features at all octaves, or its pixels."""
+        if level.targets == "again":
+            return level.pixels * VECTOR * 4 / 3
         layers = network.guarded(self.spec.content_layers)
         values = sum(network.width_of_target(layer) / network.stride(layer) ** 2 for layer in layers)
-        return pixels * values * self.machine.dtype.itemsize * 4 / 3
+        return level.pixels * values * self.machine.dtype.itemsize * 4 / 3
 
     def _features(self, level: Level, network: Network, *, keeps_freed: bool) -> float:
         """What is kept for the way back: of the whole picture, or of the largest padded tile."""
@@ -169,8 +181,11 @@ class Footprint:
         layers = {*self.spec.content_layers, *self.spec.style_layers}
         tiling = Tiling(level.tile or max(level.size), halo_of(self.machine.dtype))
         padded = tiling.largest(level.size, network, layers)
+        # The first layer is seen again instead of kept (see SeenAgain), if it is looked at.
+        first = next(conv for _, conv in network)
+        kept = network.values_per_pixel + (0 if first.layer in layers else first.outputs)
         # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
-        needed = padded * itemsize * (0.81 * network.values_per_pixel + 12)
+        needed = padded * itemsize * (0.81 * kept + 12)
         if keeps_freed:  # much of which fits nothing else; as measured
             needed *= 2.7 - 0.15 * itemsize
         return needed + (TILED if padded < level.pixels else 0.0)
@@ -179,8 +194,9 @@ class Footprint:
 def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | None) -> list[Level]:
     """Give each level the largest tiles and the longest history with which it stays within ``limit`` bytes.
 
-    First the whole picture at once; then tiles; then the history in bfloat16, then a shorter one. Raises OptionError,
-    with a size that would do, if nothing is small enough.
+    First the whole picture at once; then tiles; then the history in bfloat16; then, on a GPU, all that has the size of
+    the picture in main memory; then a shorter history. Raises OptionError, with a size that would do, if nothing is
+    small enough.
     """
     if limit is None:
         return list(levels)
@@ -192,7 +208,7 @@ def _fitted(level: Level, footprint: Footprint, limit: float) -> Level:
     found = _choice(level, footprint, limit)
     if found is not None:
         return found
-    needed = min(footprint.least_of_level(choice) for choice in _choices(level, footprint.spec))
+    needed = min(footprint.least_of_level(choice) for choice in _choices(level, footprint))
     longest = max(level.size)
     sides = range(COARSEST_SIDE, longest)
     count = bisect_left(sides, True, key=lambda side: _choice(_at(level, side), footprint, limit) is None)
@@ -210,21 +226,32 @@ def _at(level: Level, side: int) -> Level:
 
 def _choice(level: Level, footprint: Footprint, limit: float) -> Level | None:
     """The fastest way that stays within ``limit`` bytes."""
-    return next(
-        (choice for choice in _choices(level, footprint.spec) if footprint.least_of_level(choice) <= limit), None
-    )
+    return next((choice for choice in _choices(level, footprint) if footprint.fits(choice, limit)), None)
 
 
-def _choices(level: Level, spec: StyleSpec) -> Iterator[Level]:
+def _choices(level: Level, footprint: Footprint) -> Iterator[Level]:
     """From the fastest to the smallest."""
     tiles = [side for side in TILES if side < max(level.size)]
     yield level
     yield from (replace(level, tile=side) for side in tiles)
-    for share in HISTORIES:
+    everywhere = [level]
+    if footprint.machine.device.type == "cuda":
+        everywhere.append(replace(level, vectors="main memory"))
+        yield from _with_histories(level, footprint.spec, HISTORIES[:1], tiles)
+        yield from (replace(everywhere[-1], tile=side) for side in (*tiles, SMALLEST_TILE))
+    for place in everywhere:
+        yield from _with_histories(place, footprint.spec, HISTORIES, tiles)
+    for place in everywhere:
+        smallest = replace(place, tile=SMALLEST_TILE, history=_shortest(footprint.spec), history_precision="bf16")
+        yield from (smallest, replace(smallest, targets="again"))
+
+
+def _with_histories(level: Level, spec: StyleSpec, shares: Iterable[float], tiles: Sequence[int]) -> Iterator[Level]:
+    """With such shares of the history, in bfloat16."""
+    for share in shares:
         history = max(1, ceil(share * spec.history))
         for side in (*tiles, SMALLEST_TILE):
             yield replace(level, tile=side, history=history, history_precision="bf16")
-    yield replace(level, tile=SMALLEST_TILE, history=_shortest(spec), history_precision="bf16")
 
 
 def _shortest(spec: StyleSpec) -> int:

@@ -45,6 +45,8 @@ class Figures:
     style_error_half: float
     style_error_quarter: float
     sliced_wasserstein: float
+    sliced_wasserstein_half: float
+    sliced_wasserstein_quarter: float
     color_cast: float
     border_energy: float
     speck_share: float
@@ -65,13 +67,16 @@ def measure(
     content = resize(crop_to_aspect(content, size), size)
     painted = style.shape[-2], style.shape[-1]
     style = resize(style, scaled_to_long_side(painted, max(size) * style_scale))
+    halves, quarters = ((_reduced(output, factor), _reduced(style, factor)) for factor in (2, 4))
     return Figures(
         content_error=content_error(extractor, output, content),
         ssim=ssim(output, content),
         style_error=style_error(extractor, output, style),
-        style_error_half=style_error(extractor, _reduced(output, 2), _reduced(style, 2)),
-        style_error_quarter=style_error(extractor, _reduced(output, 4), _reduced(style, 4)),
+        style_error_half=style_error(extractor, *halves),
+        style_error_quarter=style_error(extractor, *quarters),
         sliced_wasserstein=sliced_wasserstein(extractor, output, style),
+        sliced_wasserstein_half=sliced_wasserstein(extractor, *halves),
+        sliced_wasserstein_quarter=sliced_wasserstein(extractor, *quarters),
         color_cast=color_cast(output, style),
         border_energy=border_energy(output),
         speck_share=speck_share(output),

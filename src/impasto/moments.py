@@ -38,9 +38,9 @@ class Moments:
 
     __rmul__ = __mul__
 
-    def to(self, dtype: torch.dtype) -> Moments:
-        """The same numbers in another precision."""
-        return Moments(self.count, self.sum.to(dtype), self.second.to(dtype))
+    def to(self, target: torch.dtype | torch.device) -> Moments:
+        """The same numbers in another precision, or on another device."""
+        return Moments(self.count, self.sum.to(target), self.second.to(target))
 
     @property
     def gram(self) -> Tensor:
@@ -64,10 +64,11 @@ class Moments:
         return self.gram - torch.outer(self.mean, self.mean)
 
 
-def moments(features: Tensor, visible: Tensor | None = None) -> Moments:
+def moments(features: Tensor, visible: Tensor | None = None, count: float | None = None) -> Moments:
     """Sum up 1 x C x H x W over its H x W positions; differentiable; float32 sums for bfloat16 features.
 
     ``visible``, 1 x 1 x H x W in [0, 1], says how much each position counts; all of them fully unless given.
+    Its sum is ``count``, for those who know it: to find it out means to wait for the device.
     """
     channels = features.shape[1]
     positions = features.permute(0, 2, 3, 1).reshape(-1, channels)  # a view of channels_last memory
@@ -75,7 +76,8 @@ def moments(features: Tensor, visible: Tensor | None = None) -> Moments:
         return Moments(float(positions.shape[0]), *_Sums.apply(positions, None))  # type: ignore[no-untyped-call]
     wide = torch.float64 if features.dtype == torch.float64 else torch.float32
     weight = visible.reshape(-1, 1).to(wide)
-    return Moments(float(weight.sum()), *_Sums.apply(positions, weight))  # type: ignore[no-untyped-call]
+    count = float(weight.sum()) if count is None else count
+    return Moments(count, *_Sums.apply(positions, weight))  # type: ignore[no-untyped-call]
 
 
 class _Sums(torch.autograd.Function):

@@ -71,10 +71,11 @@ def prepare(
     _check_layers(spec, networks.values())
     # What is there to be compared with other programs is computed as they do.
     machine = resolve_machine(options, exact=spec.normalization == "classic")
-    room = options.memory or available_bytes(machine)
+    room = options.memory or available_bytes(machine.device)
     # What was fitted before stays as it is, unless the machine cannot do it at all.
     limit = options.memory or (memory_bytes()[0] if schedule.is_fitted else room)
-    footprint = Footprint(spec, machine, networks, _held_bytes(pictures, schedule, spec.color), room)
+    held = _held_bytes(pictures, schedule, spec.color)
+    footprint = Footprint(spec, machine, networks, held, room, available_bytes(torch.device("cpu")))
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
     log.debug("about %.1f GB of memory, of %s", footprint.of_run(schedule.levels) / 2**30, _spelled(limit))
     cropped = photo.cropped_to_aspect(schedule.size)

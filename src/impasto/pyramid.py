@@ -9,10 +9,12 @@ from impasto.errors import InputError, OptionError
 from impasto.networks import NETWORKS
 from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, scaled_to_long_side
 
-__all__ = ["MOST_ITERATIONS", "HistoryPrecision", "Level", "coarse_network", "plan_pyramid"]
+__all__ = ["MOST_ITERATIONS", "HistoryPrecision", "Level", "Targets", "Whereabouts", "coarse_network", "plan_pyramid"]
 
 Size = tuple[int, int]
 HistoryPrecision = Literal["fp32", "bf16"]
+Whereabouts = Literal["device", "main memory"]
+Targets = Literal["kept", "again"]
 
 MOST_ITERATIONS = 1_000_000
 
@@ -23,7 +25,9 @@ class Level:
     the network that looks.
 
     ``tile`` is the side in pixels of the tiles in which it looks, 0 for the whole picture; ``history`` how many steps
-    L-BFGS remembers, None for those that were asked for, and ``history_precision`` in which numbers.
+    L-BFGS remembers, None for those that were asked for, and ``history_precision`` in which numbers. ``vectors`` says
+    where the picture, its gradient and the history are: on the device that computes, or in main memory, from which the
+    device gets a tile at a time. ``targets`` says whether the content's features are kept, or found again each time.
     """
 
     size: Size
@@ -33,12 +37,17 @@ class Level:
     tile: int = 0
     history: int | None = None
     history_precision: HistoryPrecision = "fp32"
+    vectors: Whereabouts = "device"
+    targets: Targets = "kept"
 
     def __str__(self) -> str:
         """One line for those who want to know."""
         tiles = f"tiles of {self.tile}" if self.tile else "at once"
         history = f", history {self.history} in {self.history_precision}" if self.history else ""
-        return f"{self.size[1]} x {self.size[0]}, {self.iterations} evaluations of {self.network}, {tiles}{history}"
+        vectors = ", vectors in main memory" if self.vectors == "main memory" else ""
+        about = f"{self.size[1]} x {self.size[0]}, {self.iterations} evaluations of {self.network}"
+        targets = ", content seen again" if self.targets == "again" else ""
+        return f"{about}, {tiles}{history}{vectors}{targets}"
 
     @property
     def pixels(self) -> int:

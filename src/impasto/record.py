@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from impasto.errors import InputError
 from impasto.image.files import File, Origin, name_of, opened, origin_of
 from impasto.image.metadata import read_settings
-from impasto.pyramid import MOST_ITERATIONS, HistoryPrecision, Level
+from impasto.pyramid import MOST_ITERATIONS, HistoryPrecision, Level, Targets, Whereabouts
 from impasto.spec import MAX_SIDE, MIN_SIDE, StyleSpec
 from impasto.version import __version__
 
@@ -67,6 +67,8 @@ class RecordedLevel(_Part):
     tile: int = Field(0, ge=0, le=10 * MAX_SIDE)
     history: int | None = Field(None, ge=1, le=1000)
     history_precision: HistoryPrecision = "fp32"
+    vectors: Whereabouts = "device"
+    targets: Targets = "kept"
 
 
 class Computed(_Part):
@@ -165,6 +167,8 @@ class Record(_Part):
                 level.tile,
                 level.history,
                 level.history_precision,
+                level.vectors,
+                level.targets,
             )
             for level in self.levels
         ]
@@ -280,6 +284,8 @@ def _recorded(levels: Sequence[Level]) -> tuple[RecordedLevel, ...]:
             tile=level.tile,
             history=level.history,
             history_precision=level.history_precision,
+            vectors=level.vectors,
+            targets=level.targets,
         )
         for level in levels
     )

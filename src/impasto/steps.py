@@ -91,7 +91,7 @@ class Steps(Iterator[Step]):
         first = 0
         previous = None
         if state is not None:
-            state = state.to(transfer.machine.device)
+            state = state.to(transfer.home(transfer.levels[state.step.level]))
             first = state.step.level
             previous = state.step.pixels
             self._latest = state.step, state.best

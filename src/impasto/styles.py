@@ -71,7 +71,6 @@ def _digest(picture: Tensor, alpha: Tensor | None, how: Mapping[str, object]) ->
         "impasto": __version__,
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
-        "device": str(picture.device.type),
         "processor": processor_name(),
     }
     text = json.dumps({**machine, **how}, sort_keys=True, default=str)

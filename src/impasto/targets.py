@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
@@ -39,6 +39,7 @@ def style_transfer_objective(
     style_alpha: Tensor | None = None,
     tiling: Tiling | None = None,
     recall: Recall | None = None,
+    keep_content: bool = True,
 ) -> Objective:
     """Look once at the content and keep its deep features; look once at the style and keep its moments.
 
@@ -54,9 +55,11 @@ def style_transfer_objective(
     (``Network.trusted``, ``Network.guarded``).
 
     What ``recall`` returns stands for looking at the style, which it may do by calling what it is given last. With a
-    ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome.
+    ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome. If the
+    features of the content are not kept, its pixels are, and looked at again each time, with the same outcome too.
     Raises OptionError if nothing is wanted.
     """
+    how = _How(extractor, tiling, recall, keep_content)
     photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)
     wanted = _Wanted.of(spec, extractor.network)
     count = number_of_octaves(photo.size, painting.size, spec.octaves)
@@ -65,7 +68,7 @@ def style_transfer_objective(
         if number:
             photo, painting = photo.halved(), painting.halved()
         smoothness = _smoothness(content, spec) if number == 0 else None
-        octaves.append(_octave(extractor, photo, painting, wanted.shared(count), number, smoothness, tiling, recall))
+        octaves.append(_octave(how, photo, painting, wanted.shared(count), number, smoothness))
     if not any(octave.terms for octave in octaves):
         raise OptionError("All weights are 0, so nothing is wanted of the picture: raise one of them, or --strength.")
     return Objective(extractor, tuple(octaves))
@@ -79,12 +82,40 @@ def number_of_octaves(picture: tuple[int, int], painting: tuple[int, int], wante
 
 
 @dataclass(frozen=True)
+class _How:
+    """How pictures are looked at: see ``style_transfer_objective``."""
+
+    extractor: Extractor
+    tiling: Tiling | None
+    recall: Recall | None
+    keep_content: bool
+
+    def tiles(self, picture: _Seen, layers: Collection[str]) -> tuple[Tile, ...]:
+        """Those of ``picture``, or the whole of it."""
+        if self.tiling is None:
+            return whole(picture.size)
+        return self.tiling.tiles(picture.size, self.extractor.network, layers)
+
+    def look(self, picture: _Seen, tile: Tile, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """What the core of a tile has of the named layers, one after the other."""
+        return look_at(self.extractor, tile.padded(picture.pixels).to(self.extractor.device), tile, layers)
+
+    def visible(self, picture: _Seen, tile: Tile, layer: str) -> Tensor | None:
+        """The visible share of each position that the core of a tile has of ``layer``."""
+        stride = self.extractor.network.stride(layer)
+        visible = picture.visible(stride)
+        return None if visible is None else tile.part(visible, stride).to(self.extractor.device)
+
+
+@dataclass(frozen=True)
 class _Seen:
-    """A picture that is looked at, and how visible the pixels of the whole one are that it is ``reduced`` from."""
+    """A picture that is looked at, and how visible the pixels of the whole one are that it is ``reduced`` from:
+    ``pooled`` by the stride of layers, once that was asked for."""
 
     pixels: Tensor
     alpha: Tensor | None
     reduced: int = 1
+    pooled: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -95,7 +126,11 @@ class _Seen:
 
     def visible(self, stride: int) -> Tensor | None:
         """The visible share of each position of a layer, 1 x 1 x H x W; None where there is no transparency."""
-        return None if self.alpha is None else F.avg_pool2d(self.alpha, self.reduced * stride)
+        if self.alpha is None:
+            return None
+        if stride not in self.pooled:
+            self.pooled[stride] = F.avg_pool2d(self.alpha, self.reduced * stride)
+        return self.pooled[stride]
 
     def shows_anything(self, stride: int) -> bool:
         """Not so for an object at the border that a deep layer's last whole position leaves out."""
@@ -136,31 +171,30 @@ def _times(layers: Mapping[str, float], factor: float) -> dict[str, float]:
 
 
 def _octave(
-    extractor: Extractor,
+    how: _How,
     photo: _Seen,
     painting: _Seen,
     wanted: _Wanted,
     number: int,
     smoothness: tuple[float, TotalVariationLoss] | None,
-    tiling: Tiling | None,
-    recall: Recall | None,
 ) -> Octave:
     """The terms at one size."""
-    stride, suffix = extractor.network.stride, f" /{2**number}" if number else ""
+    extractor, suffix = how.extractor, f" /{2**number}" if number else ""
+    stride = extractor.network.stride
     content = {layer: weight for layer, weight in wanted.content.items() if photo.shows_anything(stride(layer))}
     style = {
         layer: weight
         for layer, weight in wanted.style.items()
         if photo.shows_anything(stride(layer)) and painting.shows_anything(stride(layer))
     }
-    tiles = _tiles(tiling, photo, extractor.network, {*content, *style})
+    tiles = how.tiles(photo, {*content, *style})
     terms = []
-    for layer, losses in _content_losses(extractor, photo, content, wanted.is_relative, tiles).items():
+    for layer, losses in _content_losses(how, photo, content, wanted.is_relative, tiles).items():
         terms.append(Term(f"content {layer}{suffix}", content[layer], losses))
-    for layer, target in _recalled(extractor, painting, style, tiling, recall).items():
+    for layer, target in _recalled(how, painting, style).items():
         make = StyleLoss.relative if wanted.is_relative else StyleLoss.mean_squared
-        loss, visible = make(layer, target, None, extractor.space(layer)), photo.visible(stride(layer))
-        parts = tuple(replace(loss, visible=_part(visible, tile, stride(layer))) for tile in tiles)
+        loss = make(layer, target, None, extractor.space(layer))
+        parts = tuple(replace(loss, visible=how.visible(photo, tile, layer)) for tile in tiles)
         terms.append(Term(f"style {layer}{suffix}", style[layer], parts))
     if smoothness is not None:
         weight, variation = smoothness
@@ -168,29 +202,33 @@ def _octave(
     return Octave(tuple(terms), tiles)
 
 
-def _tiles(tiling: Tiling | None, picture: _Seen, network: Network, layers: Collection[str]) -> tuple[Tile, ...]:
-    return whole(picture.size) if tiling is None else tiling.tiles(picture.size, network, layers)
-
-
-def _part(visible: Tensor | None, tile: Tile, stride: int) -> Tensor | None:
-    return None if visible is None else tile.part(visible, stride)
-
-
 def _content_losses(
-    extractor: Extractor, photo: _Seen, layers: Collection[str], is_relative: bool, tiles: Sequence[Tile]
+    how: _How, photo: _Seen, layers: Collection[str], is_relative: bool, tiles: Sequence[Tile]
 ) -> dict[str, tuple[ContentLoss, ...]]:
-    """For each layer the parts of its loss; their features are kept tile by tile."""
-    make, stride = ContentLoss.relative if is_relative else ContentLoss.mean_squared, extractor.network.stride
-    visible = {layer: photo.visible(stride(layer)) for layer in layers}
+    """For each layer the parts of its loss; their features are kept tile by tile, if they are."""
+    make = ContentLoss.relative if is_relative else ContentLoss.mean_squared
     parts: dict[str, list[ContentLoss]] = {layer: [] for layer in layers}
     for tile in tiles if layers else ():
         with torch.no_grad():
-            for layer, features in look_at(extractor, tile.padded(photo.pixels), tile, layers):
-                here = _part(visible[layer], tile, stride(layer))
-                loss = make(layer, features, here, extractor.space(layer))
-                # A part of the features would keep those of the whole tile.
-                parts[layer].append(loss if tile.is_whole else replace(loss, target=loss.target.clone()))
+            for layer, features in how.look(photo, tile, layers):
+                space = how.extractor.space(layer)
+                loss = make(layer, features, how.visible(photo, tile, layer), space)
+                parts[layer].append(replace(loss, target=_target(how, photo, tile, loss)))
     return {layer: _of_one_scale(losses) for layer, losses in parts.items()}
+
+
+def _target(how: _How, photo: _Seen, tile: Tile, loss: ContentLoss) -> Tensor | Callable[[], Tensor]:
+    """What is kept of the target that was found for a tile."""
+    if isinstance(loss.target, Tensor) and how.keep_content:
+        # A part of the features would keep those of the whole tile.
+        return loss.target if tile.is_whole else loss.target.clone()
+
+    def seen_again() -> Tensor:
+        with torch.no_grad():
+            ((_, features),) = how.look(photo, tile, [loss.layer])
+            return loss.space.features(features)
+
+    return seen_again
 
 
 def _of_one_scale(losses: Sequence[ContentLoss]) -> tuple[ContentLoss, ...]:
@@ -199,38 +237,33 @@ def _of_one_scale(losses: Sequence[ContentLoss]) -> tuple[ContentLoss, ...]:
     return tuple(replace(loss, scale=scale) for loss in losses)
 
 
-def _recalled(
-    extractor: Extractor, painting: _Seen, layers: Collection[str], tiling: Tiling | None, recall: Recall | None
-) -> dict[str, Moments]:
+def _recalled(how: _How, painting: _Seen, layers: Collection[str]) -> dict[str, Moments]:
     """The painting's moments, remembered or found."""
-    if recall is None or not layers:
-        return _moments(extractor, painting, layers, tiling)
-    how = {
+    extractor = how.extractor
+    if how.recall is None or not layers:
+        return _moments(how, painting, layers)
+    described = {
         "network": extractor.network.name,
+        "device": extractor.device.type,
         "dtype": extractor.dtype,
         "padding": extractor.chain.padding,
         "pooling": extractor.chain.pooling,
         "layers": sorted(layers),
-        "tiling": tiling,
+        "tiling": how.tiling,
         "reduced": painting.reduced,
     }
-    found = recall(painting.pixels, painting.alpha, how, lambda: _moments(extractor, painting, layers, tiling))
-    return {layer: found[layer] for layer in layers}
+    found = how.recall(painting.pixels, painting.alpha, described, lambda: _moments(how, painting, layers))
+    return {layer: found[layer].to(extractor.device) for layer in layers}
 
 
-def _moments(
-    extractor: Extractor, painting: _Seen, layers: Collection[str], tiling: Tiling | None
-) -> dict[str, Moments]:
+def _moments(how: _How, painting: _Seen, layers: Collection[str]) -> dict[str, Moments]:
     """The painting's moments of each layer, added up over its tiles."""
-    stride = extractor.network.stride
-    visible = {layer: painting.visible(stride(layer)) for layer in layers}
-    tiles = _tiles(tiling, painting, extractor.network, layers) if layers else ()
     sums = {layer: Sum() for layer in layers}
-    for tile in tiles:
+    for tile in how.tiles(painting, layers) if layers else ():
         with torch.no_grad():
-            for layer, features in look_at(extractor, tile.padded(painting.pixels), tile, layers):
-                sums[layer].add(moments(features, _part(visible[layer], tile, stride(layer))))
-    wide = torch.float64 if extractor.dtype == torch.float64 else torch.float32
+            for layer, features in how.look(painting, tile, layers):
+                sums[layer].add(moments(features, how.visible(painting, tile, layer)))
+    wide = torch.float64 if how.extractor.dtype == torch.float64 else torch.float32
     return {layer: total.summary.to(wide) for layer, total in sums.items()}
 
 

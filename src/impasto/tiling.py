@@ -38,28 +38,32 @@ def evaluate_octave(extractor: Extractor, picture: Tensor, octave: Octave) -> tu
 def at_once(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Values, Tensor]:
     """The same by a single look at the picture, whose features are kept for the way back."""
     with torch.enable_grad():
-        picture = picture.detach().requires_grad_()
-        summaries = summarized(extractor, picture, octave, 0)
+        seen = picture.detach().to(extractor.device).requires_grad_()
+        summaries = summarized(extractor, seen, octave, 0)
         values = {term.name: term.weight * term.loss.value(summaries[term.name]) for term in octave.terms}
-        (gradient,) = torch.autograd.grad(_total(values), picture)
-    return {name: value.detach() for name, value in values.items()}, gradient
+        (gradient,) = torch.autograd.grad(_total(values), seen)
+    return {name: value.detach() for name, value in values.items()}, gradient.to(picture.device)
 
 
 def in_tiles(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Values, Tensor]:
-    """The same by two looks at each tile. What is linear needs the second one only."""
+    """The same by two looks at each tile. What is linear needs the second one only.
+
+    The picture may be elsewhere than the extractor, which gets a tile at a time.
+    """
+    device = extractor.device
     sums = {term.name: Sum() for term in octave.terms}
     twice = replace(octave, terms=tuple(term for term in octave.terms if not term.loss.is_linear))
     for number, tile in enumerate(octave.tiles) if twice.terms else ():
         with torch.no_grad():
-            for name, summary in summarized(extractor, tile.padded(picture), twice, number).items():
+            for name, summary in summarized(extractor, tile.padded(picture).to(device), twice, number).items():
                 sums[name].add(summary)
-    slopes = {term.name: _slopes(term, sums[term.name], picture) for term in octave.terms}
+    slopes = {term.name: _slopes(term, sums[term.name], device) for term in octave.terms}
     gradient = torch.zeros_like(picture)
     for number, tile in enumerate(octave.tiles):
         with torch.enable_grad():
-            part = tile.padded(picture).detach().requires_grad_()
+            part = tile.padded(picture).detach().to(device).requires_grad_()
             summaries = summarized(extractor, part, octave, number)
-            tile.padded(gradient).add_(_back(summaries, slopes, part))
+            tile.padded(gradient).add_(_back(summaries, slopes, part).to(gradient.device))
         for term in octave.terms:
             if term.loss.is_linear:
                 sums[term.name].add(summaries[term.name].detach())
@@ -117,10 +121,10 @@ def _widened(summary: Any) -> Any:
     return summary if device.type == "mps" else summary.to(torch.float64)
 
 
-def _slopes(term: Term, total: Sum, like: Tensor) -> list[Tensor | None]:
+def _slopes(term: Term, total: Sum, device: torch.device) -> list[Tensor | None]:
     """d weighted value / d each tensor of the summary; None where that does not matter."""
     # What is linear has the same slope everywhere, and its sum is not known yet.
-    summary = _widened(like.new_zeros(())) if term.loss.is_linear else total.summary
+    summary = _widened(torch.zeros((), device=device)) if term.loss.is_linear else total.summary
     with torch.enable_grad():
         leaves = [tensor.detach().requires_grad_() for tensor in _tensors(summary)]
         value = term.weight * term.loss.value(_with_tensors(summary, leaves))

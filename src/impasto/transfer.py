@@ -60,18 +60,23 @@ class Transfer:
 
     def objective(self, level: Level) -> Objective:
         """What is minimized at ``level``."""
-        device = self.machine.device
+        home = self.home(level)
         content, style = self.content.resized(level.size), self.style.resized(level.style_size)
         return style_transfer_objective(
             self.extractor(level),
-            content.pixels.to(device),
-            style.pixels.to(device),
+            content.pixels.to(home),
+            style.pixels.to(home),
             self.spec,
-            content_alpha=None if content.alpha is None else content.alpha.to(device),
-            style_alpha=None if style.alpha is None else style.alpha.to(device),
+            content_alpha=None if content.alpha is None else content.alpha.to(home),
+            style_alpha=None if style.alpha is None else style.alpha.to(home),
             tiling=self.tiling(level),
             recall=self._recall(level),
+            keep_content=level.targets == "kept",
         )
+
+    def home(self, level: Level) -> torch.device:
+        """Where the picture of ``level``, its gradient and the history are."""
+        return torch.device("cpu") if level.vectors == "main memory" else self.machine.device
 
     def _recall(self, level: Level) -> Recall | None:
         """What remembers paintings, for the weights of the level's network."""
@@ -104,7 +109,7 @@ class Transfer:
 
     def starting_point(self, level: Level, previous: Tensor | None = None) -> Tensor:
         """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its size."""
-        return resize(self.init if previous is None else previous, level.size).to(self.machine.device)
+        return resize(self.init if previous is None else previous, level.size).to(self.home(level))
 
     def result(self, steps: Iterable[Step]) -> Result:
         """Run through ``steps``, all of them or those until someone stopped, and keep the best picture."""

@@ -61,6 +61,7 @@ def _line(level: Level, transfer: Transfer, seconds: float) -> str:
     history = ""
     if transfer.spec.optimizer == "lbfgs":
         history = f"history {level.history or transfer.spec.history} in {level.history_precision}"
+    tiles += " from main memory" if level.vectors == "main memory" else ""
     memory = f"{transfer.footprint.of_level(level) / 2**30:.1f} GB"
     return (
         f"{size:>13}  {level.network:<18} {level.iterations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"

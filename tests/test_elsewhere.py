@@ -1,0 +1,86 @@
+"""Where tensors are on an accelerator, without one: PyTorch's fake tensors know their device, and hold no numbers.
+
+To mix devices is an error there, and so is to ask for a number, for which a real device would have to be waited for.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys, warnings
+from contextlib import contextmanager
+from itertools import product
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+from impasto.features import Extractor
+from impasto.grid import Tiling
+from impasto.networks import get_network
+from impasto.objective import bounded
+from impasto.solvers import LBFGS, Adam
+from impasto.spec import StyleSpec
+from impasto.targets import style_transfer_objective
+
+ANSWERS = {
+    "__float__": lambda self: 1.0,
+    "item": lambda self: 1.0,
+    "__bool__": lambda self: True,
+}
+
+
+@contextmanager
+def answering():
+    kept = {name: getattr(torch.Tensor, name) for name in ANSWERS}
+    for name, answer in ANSWERS.items():
+        setattr(torch.Tensor, name, answer)
+    yield
+    for name, method in kept.items():
+        setattr(torch.Tensor, name, method)
+
+
+def check(extractor, home, tiling, has_alpha):
+    picture = torch.rand(1, 3, 320, 384, device=home)
+    alpha = torch.rand(1, 1, 320, 384, device=home) if has_alpha else None
+    with answering():  # while the targets are made, and what is looked up once
+        objective = style_transfer_objective(
+            extractor, picture, picture.flip(-1), StyleSpec(), tiling=tiling, content_alpha=alpha
+        )
+        bounded(objective)(picture)
+    assert (len(objective.octaves[0].tiles) > 1) == (tiling is not None)
+    evaluation = bounded(objective)(picture)
+    assert evaluation.loss.device == torch.device("gpu:0")
+    assert evaluation.gradient.device == picture.device
+    for solver in (LBFGS(history=3), LBFGS(history=3, memory_dtype=torch.bfloat16), Adam()):
+        point = picture
+        for _ in range(5):
+            with answering():
+                point = solver.step(point, evaluation.loss, evaluation.gradient)
+        assert point.device == picture.device
+
+
+warnings.simplefilter("ignore")
+_setup_privateuseone_for_python_backend("gpu")
+network = get_network(sys.argv[1])
+with FakeTensorMode(allow_non_fake_inputs=True):
+    weights = {
+        name: torch.empty(shape, device="cpu" if name.endswith(".map") else "gpu:0")
+        for name, shape in network.tensor_shapes.items()
+    }
+    with answering():
+        extractor = Extractor(network, weights, device="gpu:0", dtype=torch.bfloat16)
+    for home, tiling, has_alpha in product(["gpu:0", "cpu"], [None, Tiling(128, 64)], [False, True]):
+        check(extractor, home, tiling, has_alpha)
+print("checked")
+"""
+
+
+@pytest.mark.parametrize("network", ["vgg19", "compact"])
+def test_devices_are_not_mixed_and_an_evaluation_waits_for_none(network: str) -> None:
+    run = subprocess.run([sys.executable, "-c", SCRIPT, network], capture_output=True, text=True, check=False)
+    assert run.stdout == "checked\n", run.stderr[-3000:]
