@@ -3,9 +3,9 @@
 python -m benchmarks.tiles FOLDER RESULTS.jsonl CONTENT:STYLE [--size 1024] [--tiles 256 512 1024] [--evaluations 30]
 
 FOLDER has content/CONTENT.jpg and style/STYLE.jpg. For each side of tiles: the time of an evaluation and the relative
-error of its gradient, to the whole; then runs of --evaluations with and without the first side, and how much more they
-differ at the tiles' borders than elsewhere (1: no more). Prints a table, and appends a line with machine and commit to
-RESULTS.
+error of its gradient, to the whole, beside the error that noise of 1e-7 in the pixels makes; then runs of --evaluations
+with and without the first side, and how much more they differ at the tiles' borders than elsewhere (1: no more). Prints
+a table, and appends a line with machine and commit to RESULTS.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ def prepared(files: tuple[Path, Path], size: int, network: str, precision: str) 
     return prepare(*files, spec, RunOptions.model_validate({"precision": precision, "memory": "1000G"}))
 
 
+NOISE = 1e-7
+"""Of pixels in [0, 1]: what float32 rounds off them."""
+
+
 def seconds_of(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
@@ -53,8 +57,9 @@ def error(ours: Tensor, theirs: Tensor) -> float:
     return float((ours - theirs).norm() / theirs.norm())
 
 
-def compared(transfer: Transfer, sides: list[int], rounds: int) -> list[dict[str, Any]]:
-    """Time and gradient of one evaluation in tiles of each side, to those of the whole picture, taken in turns."""
+def compared(transfer: Transfer, sides: list[int], rounds: int) -> tuple[list[dict[str, Any]], float]:
+    """Time and gradient of one evaluation in tiles of each side, to those of the whole picture, taken in turns; and
+    what noise does to the latter."""
     (level,) = transfer.levels
     objectives = {side: transfer.objective(replace(level, tile=side)) for side in (0, *sides)}
     # Some way off the photo, where the content has a gradient too.
@@ -62,10 +67,11 @@ def compared(transfer: Transfer, sides: list[int], rounds: int) -> list[dict[str
     point = (start + 0.1 * torch.randn(start.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     seconds: dict[int, list[float]] = {side: [] for side in objectives}
     gradients = {side: objective(point).gradient for side, objective in objectives.items()}
+    noisy = objectives[0](point + NOISE * torch.randn(start.shape, generator=torch.Generator().manual_seed(1))).gradient
     for _ in range(rounds):
         for side, objective in objectives.items():
             seconds[side].append(seconds_of(lambda objective=objective: objective(point)))
-    return [
+    rows = [
         {
             "tile": side,
             "tiles": len(objectives[side].octaves[0].tiles),
@@ -74,6 +80,7 @@ def compared(transfer: Transfer, sides: list[int], rounds: int) -> list[dict[str
         }
         for side in sides
     ]
+    return rows, error(noisy, gradients[0])
 
 
 def borders(tiles: tuple[Tile, ...], size: tuple[int, int]) -> Tensor:
@@ -126,19 +133,20 @@ def main() -> None:
     spec, network = transfer.spec, transfer.extractor(transfer.levels[0]).network
     halo = halo_of(transfer.machine.dtype) or exact_halo(network, {*spec.content_layers, *spec.style_layers})
     with keeping_freed_memory():
-        found = compared(transfer, parsed.tiles, parsed.rounds)
+        found, noise = compared(transfer, parsed.tiles, parsed.rounds)
     print(f"{parsed.size} px, {network.name}, {transfer.machine.precision}, halo {halo}\n")
     print("| tile | tiles | times longer | gradient error |\n|---:|---:|---:|---:|")
     for row in found:
         print(
             f"| {row['tile']} | {row['tiles']} | {row['times longer']:.2f} | {row['gradient error']:.1e} |", flush=True
         )
+    print(f"\nnoise of {NOISE} in the pixels: {noise:.1e}", flush=True)
     seams = seam(transfer, parsed.tiles[0], parsed.evaluations) if parsed.evaluations else {}
     print("".join(f"\n{name}: {value:.3g}" for name, value in seams.items()))
     about = {"commit": commit(), "device": device_name(), "pair": parsed.pair, "size": parsed.size, "halo": halo}
     about |= {"network": network.name, "precision": transfer.machine.precision}
     with parsed.results.open("a") as file:
-        file.write(json.dumps(about | {"tiles": found, "seam": seams}) + "\n")
+        file.write(json.dumps(about | {"tiles": found, "noise": noise, "seam": seams}) + "\n")
 
 
 if __name__ == "__main__":
