@@ -25,7 +25,7 @@ from impasto.steps import State
 
 __all__ = ["FORMAT", "Checkpoint", "read_checkpoint", "write_checkpoint"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what an earlier impasto wrote cannot be read any more."""
 
 KEY = "impasto checkpoint"

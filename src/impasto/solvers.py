@@ -24,6 +24,9 @@ GROWTH = 2.0
 SMALLEST_SHRINK = 1e-6
 """How much shorter steps may become after failed ones."""
 
+TINY = 1e-30
+"""What lengths are divided by at least."""
+
 NOT_FINITE = "The loss is not finite at the start: check the weights (impasto doctor) and the --*-weight options."
 
 
@@ -74,41 +77,45 @@ class LBFGS:
         self._shrink = 1.0
 
     def step(self, point: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
-        value = float(loss)
-        if not self._is_good(value, gradient):
-            return self._restart()
-        self._unit = self._unit or float(gradient.abs().max()) or 1.0
-        if self._point is not None and self._gradient is not None:
-            change = Difference(gradient, self._gradient, self._unit)
-            self._pairs.remember(Difference(point, self._point), change, self.curvature)
+        if self._point is None or self._gradient is None:
+            self._begin(loss, gradient)
+            self._point, self._gradient = point, gradient
+        step, change = Difference(point, self._point), Difference(gradient, self._gradient, self._unit)
+        seen = self._pairs.look(step, change, gradient, self._unit, loss)  # the only wait for the device
+        (value,) = seen.also
+        if not self._is_good(value, float(seen.own[2, 2])):
+            return self._restart(self._point, self._gradient)
+        seen = self._pairs.remember(step, change, seen, self.curvature) or seen
         self._point, self._gradient = point, gradient
         self._best = min(self._best, value)
         self._shrink = min(1.0, 2 * self._shrink)
-        return self._limited(self._direction(gradient)).add_(point)
+        direction = self._pairs.direction(gradient, self._unit, seen) if self._pairs else self._downhill(gradient)
+        return self._limited(direction).add_(point)
 
-    def _is_good(self, value: float, gradient: Tensor) -> bool:
-        finite = math.isfinite(value) and bool(torch.isfinite(gradient).all())
+    def _begin(self, loss: Tensor, gradient: Tensor) -> None:
+        largest = float(gradient.abs().max())  # NaN if one of them is
+        if not (math.isfinite(float(loss)) and math.isfinite(largest)):
+            raise ImpastoError(NOT_FINITE)
+        self._unit = self._unit or largest or 1.0
+
+    def _is_good(self, value: float, gradient_squared: float) -> bool:
+        finite = math.isfinite(value) and math.isfinite(gradient_squared)
         return finite and value <= self._best + (GROWTH - 1) * abs(self._best)
 
-    def _restart(self) -> Tensor:
+    def _restart(self, point: Tensor, gradient: Tensor) -> Tensor:
         self._pairs.clear()
         self._shrink = max(self._shrink / 4, SMALLEST_SHRINK)
-        if self._point is None or self._gradient is None:
-            raise ImpastoError(NOT_FINITE)
-        return self._limited(self._direction(self._gradient)).add_(self._point)
+        return self._limited(self._downhill(gradient)).add_(point)
 
-    def _direction(self, gradient: Tensor) -> Tensor:
-        if self._pairs:
-            return self._pairs.direction(gradient, self._unit)
+    def _downhill(self, gradient: Tensor) -> Tensor:
         direction = gradient / self._unit
         length = self.first_step * self._shrink * math.sqrt(gradient.numel())
-        norm = float(direction.norm())
-        return direction.mul_(-length / norm) if norm else direction
+        return direction.mul_(-length / direction.norm().clamp_min(TINY))
 
     def _limited(self, direction: Tensor) -> Tensor:
         """``direction`` itself, no longer than a step may be."""
-        length = float(direction.norm()) / math.sqrt(direction.numel())
-        return direction.mul_(min(1.0, self.max_step / max(length, 1e-300)))
+        longest = self.max_step * math.sqrt(direction.numel())
+        return direction.mul_((longest / direction.norm().clamp_min(TINY)).clamp_max(1.0))
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on later: tensors, which the next step may change, and numbers."""
@@ -149,7 +156,7 @@ class Adam:
         self._shrink = 1.0
 
     def step(self, point: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
-        if not (math.isfinite(float(loss)) and bool(torch.isfinite(gradient).all())):
+        if not bool(torch.isfinite(gradient).all() & torch.isfinite(loss).to(gradient.device)):
             if self._point is None:
                 raise ImpastoError(NOT_FINITE)
             self._shrink = max(self._shrink / 2, SMALLEST_SHRINK)
