@@ -71,7 +71,7 @@ def carried(old: Solver, new: Solver, before: Level, after: Level) -> None:
         rows = F.interpolate(rows.view(-1, 3, *before.size), after.size, mode="bilinear").flatten(1)
         rows[1::2] *= before.pixels / after.pixels
     products = (rows.double() @ rows.double().T).tolist()
-    new._pairs.load_state_dict({"rows": rows, "order": state["order"], "products": products})
+    new._pairs.load_state_dict({**state, "rows": rows, "products": products})
     new._unit = old._unit
 
 

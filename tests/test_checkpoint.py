@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from impasto import checkpoint as module
 from impasto.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from impasto.errors import InputError
 from impasto.image.destination import writing_folder
+from impasto.kept_pairs import folder_of_pairs
 from impasto.result import Collected
 from impasto.steps import Steps
 from impasto.transfer import Transfer
@@ -54,6 +56,81 @@ def test_a_run_goes_on_from_its_file_to_the_last_bit(
     assert torch.equal(ours.tensor, whole.tensor)
     assert ours.history == whole.history
     assert ours.record == whole.record
+
+
+def pairs_beside(path: Path) -> dict[str, int]:
+    """The files of a history, and which they are on the disk."""
+    return {file.name: file.stat().st_ino for file in folder_of_pairs(path).iterdir()}
+
+
+@pytest.mark.parametrize("count", [3, 8, 9])
+def test_a_long_history_is_beside_it(
+    count: int, make_transfer: MakeTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "APART", 1)
+    transfer, path = make_transfer(), tmp_path / "run.checkpoint"
+    write_checkpoint(path, taken_at(transfer, count))
+    assert pairs_beside(path)
+    rest = list(Steps(transfer, read_checkpoint(path).state))
+    for ours, theirs in zip(rest, list(Steps(transfer))[count:], strict=True):
+        assert torch.equal(ours.pixels, theirs.pixels)
+
+
+def test_of_a_long_history_only_what_is_new_is_written(
+    make_transfer: MakeTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "APART", 1)
+    transfer, path = make_transfer(history=3), tmp_path / "run.checkpoint"
+    steps, collected, seen = Steps(transfer), Collected(), []
+    for step in steps:
+        collected.add(step)
+        if step.level == 1:
+            write_checkpoint(path, Checkpoint(transfer.record, steps.state, collected, {}))
+            seen.append(pairs_beside(path) if folder_of_pairs(path).exists() else {})
+    assert len(seen[-1]) == 3
+    for before, after in pairwise(seen):
+        assert len(after.items() - before.items()) <= 1  # the newest pair
+        assert len(before.items() - after.items()) <= 1  # the oldest one
+    write_checkpoint(path, taken_at(transfer, 1))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_while_a_history_cannot_be_written_the_checkpoint_before_stays(
+    make_transfer: MakeTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "APART", 1)
+    path = tmp_path / "run.checkpoint"
+    write_checkpoint(path, taken_at(make_transfer(), 4))
+    before = path.read_bytes(), pairs_beside(path)
+
+    def full(*_: Any) -> None:
+        raise SafetensorError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("impasto.kept_pairs.save_file", full)
+        with pytest.raises(OSError, match="No space"):
+            write_checkpoint(path, taken_at(make_transfer(), 9))
+    assert (path.read_bytes(), pairs_beside(path)) == before
+    assert len(read_checkpoint(path).collected.history) == 4
+
+
+@pytest.mark.parametrize("what", ["gone", "cut", "elsewhere"])
+def test_a_history_that_is_lost_is_told_of(
+    what: str, make_transfer: MakeTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "APART", 1)
+    path = tmp_path / "run.checkpoint"
+    write_checkpoint(path, taken_at(make_transfer(), 4))
+    pair = next(folder_of_pairs(path).iterdir())
+    if what == "gone":
+        pair.unlink()
+    elif what == "cut":
+        pair.write_bytes(pair.read_bytes()[:-7])
+    else:
+        data = path.read_bytes().replace(pair.name.encode(), b"../" + pair.name[3:].encode())
+        path.write_bytes(data)
+    with pytest.raises(InputError, match="has lost its history"):
+        read_checkpoint(path)
 
 
 def test_a_new_checkpoint_takes_the_place_of_the_one_before(make_transfer: MakeTransfer, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from impasto.errors import InputError
 from impasto.image.destination import writing_folder
+from impasto.kept_pairs import drop_other_pairs, keep_pairs, read_pairs
 from impasto.objective import Evaluation
 from impasto.optimize import Step
 from impasto.record import Record
@@ -29,6 +30,12 @@ FORMAT = 2
 """Raised when what an earlier impasto wrote cannot be read any more."""
 
 KEY = "impasto checkpoint"
+
+APART = 1 << 28
+"""Bytes of a history above which it would take too long to write all of it every time."""
+
+APART_KEY = "beside"
+"""What stands in the file for a history that is in a folder beside it."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,15 @@ class Checkpoint:
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write ``checkpoint`` in place of the one before, which stays until all of this one is on the disk.
 
-    The file is one of safetensors: tensors by name, and the rest as JSON beside them; nothing in it can be executed.
+    The file is one of safetensors: tensors by name, and the rest as JSON beside them; nothing in it can be executed. A
+    history of ``APART`` bytes or more is in a folder beside it, of which only what is new has to be written.
     Raises OSError if it cannot be written; the one before is then still there. Two may not write to one ``path``
     at once.
     """
     state, tensors = checkpoint.state, _Tensors()
+    names, solver = _apart(state.solver)
+    if names:
+        keep_pairs(path, names, state.solver["pairs"]["rows"])
     about = {
         "format": FORMAT,
         "record": checkpoint.record.model_dump(mode="json"),
@@ -57,7 +68,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "history": checkpoint.collected.history,
         "step": _described(state.step, "step", tensors),
         "best": _described(state.best, "best", tensors),
-        "solver": tensors.named("solver", state.solver),
+        "solver": tensors.named("solver", solver),
     }
     folder = writing_folder(path)
     shutil.rmtree(folder, ignore_errors=True)  # safetensors has a file of its own there until it is done
@@ -68,10 +79,27 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         with written.open("rb") as file:
             os.fsync(file.fileno())
         written.replace(path)
+        drop_other_pairs(path, names)
     except SafetensorError as error:  # wraps the system's errors too
         raise OSError(str(error)) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _apart(solver: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
+    """The names of pairs that are to be kept apart, and the state of the solver without them."""
+    pairs = solver.get("pairs", {})
+    rows = pairs.get("rows")
+    if rows is None or rows.nbytes < APART:
+        return (), solver
+    return pairs["names"], {**solver, "pairs": {**pairs, "rows": APART_KEY}}
+
+
+def _together(path: Path, solver: Mapping[str, Any]) -> Mapping[str, Any]:
+    pairs = solver.get("pairs", {})
+    if pairs.get("rows") != APART_KEY:
+        return solver
+    return {**solver, "pairs": {**pairs, "rows": read_pairs(path, pairs["names"])}}
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -82,6 +110,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"'{path}' is no checkpoint of impasto: {error}.") from None
     if about.get("format") != FORMAT:
         raise InputError(f"The checkpoint '{path}' was written by another version of impasto: go on with that one.")
+    try:
+        about["solver"] = _together(path, about["solver"])
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"The checkpoint '{path}' has lost its history: {error}.") from None
     try:
         return _checked(about, tensors)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:

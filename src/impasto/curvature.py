@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,9 @@ class Curvature:
         # s, y, s, y, ...: 2 history x values; on a CPU, what is unused takes no memory
         self._rows: Tensor | None = None
         self._order: list[int] = []  # the places of the pairs, oldest first
+        # By place, for ever of the same pair: who keeps them need not keep one twice.
+        self._names: list[str] = [""] * history
+        self._family, self._kept = secrets.token_hex(4), 0
         self._products = torch.zeros(2 * history, 2 * history, dtype=torch.float64)  # of all rows with each other
 
     def __len__(self) -> int:
@@ -109,6 +113,7 @@ class Curvature:
             self._rows = step.after.new_empty(2 * self.history, len(step), dtype=self.dtype or step.after.dtype)
         place = self._order.pop(0) if len(self) == self.history else len(self)
         self._order.append(place)
+        self._names[place], self._kept = f"{self._family}-{self._kept}", self._kept + 1
         for chunk in _chunks(len(step)):
             self._rows[2 * place, chunk] = step.part(chunk).to(self._rows.dtype)
             self._rows[2 * place + 1, chunk] = change.part(chunk).to(self._rows.dtype)
@@ -170,6 +175,7 @@ class Curvature:
         return {
             "rows": None if self._rows is None else self._rows[:used],
             "order": list(self._order),
+            "names": self._names[: len(self)],
             "products": self._products[:used, :used].tolist(),
         }
 
@@ -177,15 +183,16 @@ class Curvature:
         """Go on from what ``state_dict`` returned; if there were more pairs than ``history``, from the newest ones."""
         self.clear()
         self._rows = None
-        rows, order = state["rows"], list(state["order"])
+        rows, order, names = state["rows"], list(state["order"]), list(state["names"])
         if rows is None:
             return
         products = torch.tensor(state["products"], dtype=torch.float64).view(len(rows), len(rows))
         if len(order) > self.history:
             kept = [row for place in order[-self.history :] for row in (2 * place, 2 * place + 1)]
+            names = [names[place] for place in order[-self.history :]]
             rows, products, order = rows[kept], products[kept][:, kept], list(range(self.history))
         self._rows = rows.new_empty(2 * self.history, rows.shape[1], dtype=self.dtype or rows.dtype)
-        self._order = order
+        self._order, self._names[: len(names)] = order, names
         self._rows[: len(rows)] = rows
         self._products[: len(rows), : len(rows)] = products
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from impasto.checkpoint import read_checkpoint
+from impasto.kept_pairs import folder_of_pairs
 
 KILLS = int(os.environ.get("IMPASTO_KILLS", "5"))
 
@@ -62,9 +64,9 @@ def steps(text: str) -> int:
     return sum('"step"' in line and "loss" in json.loads(line) for line in text.splitlines() if line.endswith("}"))
 
 
-def killed(words: list[str], moments: random.Random) -> int:
+def killed(words: list[str], moments: random.Random, before: str) -> int:
     """Start a run, kill it some evaluations later, and return how many it told of."""
-    with subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command(*words, before=before), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         told, wanted = "", moments.randint(1, 12)
         for line in process.stderr:
@@ -77,8 +79,15 @@ def killed(words: list[str], moments: random.Random) -> int:
         return steps(told + process.stderr.read())
 
 
+HISTORY_APART = """
+import impasto.checkpoint
+impasto.checkpoint.APART = 1
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(folder: Path) -> None:
+@pytest.mark.parametrize("before", ["", HISTORY_APART], ids=["history inside", "history apart"])
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(before: str, folder: Path) -> None:
     subprocess.run(command(*WORDS, "-o", "whole.png", "-q"), check=True, capture_output=True)
     kept = ["--checkpoint", "run.checkpoint", "--checkpoint-every", "0.00001s", "--progress", "json"]
     checkpoint, output, moments = Path("run.checkpoint"), Path("out.png"), random.Random(6)
@@ -86,17 +95,18 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(folder: P
     while kills < KILLS:
         words, left = [*WORDS, "-o", "out.png", *kept], EVALUATIONS
         while kills < KILLS and not output.exists():
-            assert killed(words, moments) <= left
+            assert killed(words, moments, before) <= left
             kills += 1
             if checkpoint.exists():  # whole, whenever the end came
                 left = EVALUATIONS - len(read_checkpoint(checkpoint).collected.history)
                 words = ["resume", "run.checkpoint", "--progress", "json"]
         if not output.exists():
-            finished = subprocess.run(command(*words), check=True, capture_output=True, text=True)
+            finished = subprocess.run(command(*words, before=before), check=True, capture_output=True, text=True)
             assert steps(finished.stderr) == left
         assert output.read_bytes() == Path("whole.png").read_bytes()
         for leftover in (output, checkpoint):  # the end may have come between the picture and the last line
             leftover.unlink(missing_ok=True)
+        shutil.rmtree(folder_of_pairs(checkpoint), ignore_errors=True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")

@@ -60,15 +60,16 @@ def clear(
     removed = _remove(_files(styles_folder()))
     for path in checkpoints.kept() if runs else ():
         if not checkpoints.is_in_use(path):
-            removed += _size(path)
+            before = sum(map(_size, _files(checkpoints.folder())))
             checkpoints.remove(path)
             _remove([path.with_name(f"{path.name}.lock")])
+            removed += before - sum(map(_size, _files(checkpoints.folder())))
     typer.echo(f"{removed / 1e6:.1f} MB removed.")
 
 
 def _files(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_file())
+        return sorted(path for path in folder.rglob("*") if path.is_file())
     except OSError:
         return []
 

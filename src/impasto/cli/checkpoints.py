@@ -72,11 +72,14 @@ def is_in_use(path: Path) -> bool:
 
 def remove(path: Path) -> None:
     """Remove a checkpoint and what its run put beside it."""
+    from impasto.kept_pairs import folder_of_pairs
+
     beside = [path.with_name(f"{path.name}-{role}{SUFFIX_OF_INPUT}") for role in ("content", "style", "init")]
     for file in (path, *beside):
         with suppress(OSError):
             file.unlink(missing_ok=True)
     shutil.rmtree(writing_folder(path), ignore_errors=True)
+    shutil.rmtree(folder_of_pairs(path), ignore_errors=True)
 
 
 class Keeper:

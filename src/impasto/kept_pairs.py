@@ -1,0 +1,96 @@
+"""The long memory of L-BFGS on disk, a file for each pair: what is there already is not written again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from impasto.image.destination import writing_folder
+
+__all__ = ["drop_other_pairs", "folder_of_pairs", "keep_pairs", "read_pairs"]
+
+NAME = re.compile(r"[0-9a-f]{8}-\d{1,9}")
+"""What pairs are called; nothing else in a checkpoint becomes the name of a file."""
+
+
+def folder_of_pairs(checkpoint: Path) -> Path:
+    """The folder beside a checkpoint."""
+    return checkpoint.with_name(f"{checkpoint.name}.history")
+
+
+def keep_pairs(checkpoint: Path, names: Sequence[str], rows: Tensor) -> None:
+    """Write the pairs that are not there yet, two of ``rows`` each; raise OSError if that fails.
+
+    A name stands for the same numbers for ever, and a file has it only once all of it is on the disk.
+    """
+    folder = folder_of_pairs(checkpoint)
+    folder.mkdir(exist_ok=True)
+    for place, name in enumerate(names):
+        if not (folder / name).exists():
+            _write(folder / name, rows[2 * place : 2 * place + 2])
+
+
+def _write(path: Path, pair: Tensor) -> None:
+    writing = writing_folder(path)
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir()
+    try:
+        save_file({"pair": pair.detach().contiguous()}, writing / "pair")
+        with (writing / "pair").open("rb") as file:
+            os.fsync(file.fileno())
+        (writing / "pair").replace(path)
+    except SafetensorError as error:  # wraps the system's errors too
+        raise OSError(str(error)) from None
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+
+
+def read_pairs(checkpoint: Path, names: Sequence[str]) -> Tensor:
+    """The rows of the pairs, in this order; raise ValueError if one of them is not there, or not of one size."""
+    rows: Tensor | None = None
+    for place, name in enumerate(names):
+        pair = _read(folder_of_pairs(checkpoint), name)
+        if rows is None:
+            rows = pair.new_empty(2 * len(names), pair.shape[1])
+        rows[2 * place : 2 * place + 2] = pair
+    return torch.empty(0, 0) if rows is None else rows
+
+
+def _read(folder: Path, name: str) -> Tensor:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"'{name}' is no name of a pair")
+    try:
+        with safe_open(folder / name, framework="pt") as file:
+            pair: Tensor = file.get_tensor("pair")
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"the folder '{folder}' has to be beside it, whole ({error})") from None
+    if pair.ndim != 2 or len(pair) != 2:
+        raise ValueError(f"'{folder / name}' is damaged")
+    return pair
+
+
+def drop_other_pairs(checkpoint: Path, names: Collection[str]) -> None:
+    """Remove all that no checkpoint refers to any more; the folder too, if that is everything."""
+    folder = folder_of_pairs(checkpoint)
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name in names:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+    if not names:
+        with suppress(OSError):
+            folder.rmdir()
