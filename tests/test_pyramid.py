@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from impasto.errors import InputError, OptionError
 from impasto.pyramid import coarse_network, plan_pyramid
-from impasto.spec import MIN_SIDE, StyleSpec
+from impasto.spec import MIN_SIDE, StyleSpec, doublings
 from impasto.validation import build
 
 sides = st.integers(MIN_SIDE, 6000)
@@ -37,7 +37,7 @@ def test_a_plan_goes_from_coarse_to_the_full_size(
     assert levels[-1].size == size
     share = spec.final_iterations if len(levels) > 1 and levels[-2].size == size else 1.0
     assert levels[-1].iterations == max(1, round(share * spec.num_iterations))
-    assert len(levels) <= 2 + len(spec.coarse_iterations)
+    assert len(levels) <= 2 + len(spec.coarse_iterations) + doublings(size)
     assert len({level.size for level in levels}) >= len(levels) - 1
     for coarse, fine in itertools.pairwise(levels):
         assert coarse.pixels < fine.pixels or (
@@ -67,12 +67,27 @@ def test_every_level_keeps_the_proportions_and_the_scale_of_the_painting(
 
 def test_each_level_halves_the_one_above_and_takes_its_multiple_of_evaluations() -> None:
     spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0, 3.5), "coarse_network": "none"})
-    levels = plan_pyramid((512, 768), (600, 400), spec)
+    levels = plan_pyramid((340, 512), (600, 400), spec)
     assert [(level.size, level.iterations) for level in levels] == [
-        ((128, 192), 35),
-        ((256, 384), 20),
-        ((512, 768), 10),
+        ((85, 128), 35),
+        ((170, 256), 20),
+        ((340, 512), 10),
     ]
+
+
+@pytest.mark.parametrize(("side", "levels"), [(300, 3), (512, 4), (700, 4), (1024, 5), (4096, 7)])
+def test_however_large_the_result_it_begins_as_small(side: int, levels: int) -> None:
+    planned = plan_pyramid((side, side), (512, 512), StyleSpec(coarse_network="none"))
+    assert len(planned) == levels
+    assert planned[0].size[0] < 90
+
+
+def test_the_last_factor_goes_on() -> None:
+    spec = build(StyleSpec, {"num_iterations": 10, "coarse_iterations": (2.0, 3.0), "coarse_network": "none"})
+    levels = plan_pyramid((2048, 2048), (512, 512), spec)
+    assert [level.iterations for level in levels] == [30, 30, 30, 20, 10]
+    without = build(StyleSpec, {"coarse_iterations": (0.0,), "coarse_network": "none"})
+    assert len(plan_pyramid((2048, 2048), (512, 512), without)) == 1
 
 
 def test_a_level_without_evaluations_is_left_out_and_the_coarser_ones_stay() -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from impasto.errors import InputError, OptionError
 from impasto.networks import NETWORKS
-from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, scaled_to_long_side
+from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, doublings, scaled_to_long_side
 
 __all__ = ["MOST_ITERATIONS", "HistoryPrecision", "Level", "Targets", "Whereabouts", "coarse_network", "plan_pyramid"]
 
@@ -75,7 +75,9 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
     if guide and early:
         final = max(1, round(spec.final_iterations * spec.num_iterations))
         levels = [replace(levels[0], iterations=final), replace(levels[0], iterations=early, network=guide)]
-    for depth, factor in enumerate(spec.coarse_iterations, start=1):
+    # However large the result is, it begins as small: the last factor goes on.
+    factors = (*spec.coarse_iterations, *spec.coarse_iterations[-1:] * doublings(size))
+    for depth, factor in enumerate(factors, start=1):
         level = _level(size, style, spec, 0.5**depth, round(factor * spec.num_iterations))
         if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:
             break

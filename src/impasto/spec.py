@@ -17,13 +17,28 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from impasto.errors import OptionError
 from impasto.quantity import parse_bytes, parse_seconds
 
-__all__ = ["COARSEST_SIDE", "MAX_SIDE", "MIN_SIDE", "STARTS", "OutputOptions", "RunOptions", "StyleSpec", "output_size"]
+__all__ = [
+    "COARSEST_SIDE",
+    "MAX_SIDE",
+    "MIN_SIDE",
+    "REFERENCE_SIDE",
+    "STARTS",
+    "OutputOptions",
+    "RunOptions",
+    "StyleSpec",
+    "doublings",
+    "output_size",
+    "scaled_to_long_side",
+]
 
 MIN_SIDE = 16
 """The shortest side a picture can have, in pixels: one position of relu5_1."""
 
 COARSEST_SIDE = 40
 """The short side in pixels down to which pictures are halved: fewer positions of relu5_1 leave seams between them."""
+
+REFERENCE_SIDE = 512
+"""The long side in pixels for which ``octaves`` and ``coarse_iterations`` are meant; see ``doublings``."""
 
 STARTS = ("content", "style", "noise")
 """What ``init`` may be, besides the path of a picture."""
@@ -153,12 +168,17 @@ class StyleSpec(_Options):
         "relative", description="Terms relative to their targets, or as neural-style-pt scales them."
     )
     octaves: int = Field(
-        3, ge=1, le=6, description="Sizes at which each picture is compared: itself, its half, its quarter, ..."
+        3,
+        ge=1,
+        le=6,
+        description="Sizes at which a picture of up to 512 pixels is compared: itself, its half, its quarter, ... A"
+        " larger one has one more for each doubling, unless it is 1.",
     )
     num_iterations: int = Field(40, ge=1, le=1_000_000, description="Evaluations at the full size.")
     coarse_iterations: Factors = Field(
         (2.0, 3.0, 4.0),
-        description="Evaluations at half, quarter, ... size, as multiples of those at the full size; 0 for none.",
+        description="Evaluations at half, quarter, ... size, as multiples of those at the full size; 0 for none. Above"
+        " 512 pixels the last one goes on, down to the size that 512 would begin with.",
     )
     network: str = Field("auto", description="The network that looks: auto, vgg19, vgg19-torchvision or compact.")
     coarse_network: str = Field(
@@ -253,6 +273,14 @@ def output_size(spec: StyleSpec, content: tuple[int, int]) -> tuple[int, int]:
             f" have {MIN_SIDE} pixels at least. Use --size {needed} or more, or crop the photo."
         )
     return size
+
+
+def doublings(size: tuple[int, int]) -> int:
+    """How often the long side of ``REFERENCE_SIDE`` pixels would have to be doubled for ``size``, roughly; at least 0.
+
+    So many sizes more are looked at, and begun with: else a larger picture had finer forms only.
+    """
+    return max(0, round(math.log2(max(size) / REFERENCE_SIDE)))
 
 
 def scaled_to_long_side(size: tuple[int, int], long_side: float) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from impasto.losses import ContentLoss, StyleLoss, TotalVariationLoss
 from impasto.moments import Moments, moments
 from impasto.networks import Network
 from impasto.objective import Objective, halved
-from impasto.spec import COARSEST_SIDE, StyleSpec
+from impasto.spec import COARSEST_SIDE, StyleSpec, doublings
 from impasto.terms import Octave, Term
 from impasto.tiling import Sum, look_at
 
@@ -75,7 +75,10 @@ def style_transfer_objective(
 
 
 def number_of_octaves(picture: tuple[int, int], painting: tuple[int, int], wanted: int) -> int:
-    """How many of the ``wanted`` octaves leave ``COARSEST_SIDE`` pixels of both, which are (height, width)."""
+    """How many octaves there are for a picture and a painting of (height, width), if so many are ``wanted`` at the
+    reference size: those that leave ``COARSEST_SIDE`` pixels of both."""
+    if wanted > 1:
+        wanted += doublings(picture)
     side = min(*picture, *painting)
     possible = [count for count in range(2, wanted + 1) if side >= COARSEST_SIDE * 2 ** (count - 1)]
     return max(possible, default=1)
