@@ -34,16 +34,15 @@ from impasto.pyramid import Level
 from impasto.spec import RunOptions
 from impasto.transfer import Transfer
 
+NOISE = 1e-7
+"""Of pixels in [0, 1]: what float32 rounds off them."""
+
 
 def prepared(files: tuple[Path, Path], size: int, network: str, precision: str) -> Transfer:
     """A run of one level, at its size."""
     alone = {"coarse_network": "none", "coarse_iterations": (), "network": network}
     spec = resolve_spec("standard", {"size": size, **alone})
     return prepare(*files, spec, RunOptions.model_validate({"precision": precision, "memory": "1000G"}))
-
-
-NOISE = 1e-7
-"""Of pixels in [0, 1]: what float32 rounds off them."""
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -22,7 +22,8 @@ def remember(curvature: Curvature, step: Tensor, change: Tensor, unit: float = 1
     """Keep the pair of a step and the change of the gradient over it."""
     zero = torch.zeros_like(step)
     pair = Difference(step, zero), Difference(change, zero, unit)
-    return curvature.remember(*pair, curvature.look(*pair, zero), 1e-8) is not None
+    seen = curvature.look(*pair, zero)
+    return curvature.remember(*pair, seen, 1e-8) is not seen
 
 
 def direction(curvature: Curvature, gradient: Tensor, unit: float = 1.0) -> Tensor:
@@ -104,7 +105,8 @@ def test_the_curvature_that_was_tested_is_the_one_that_counts() -> None:
         zero = torch.zeros_like(s)
         pair = Difference(s, zero), Difference(y, zero)
         seen = curvature.look(*pair, s)
-        if curvature.remember(*pair, seen, 1e-8):
+        curvature.remember(*pair, seen, 1e-8)
+        if curvature:
             products = curvature.state_dict()["products"]
             assert products[1][0] == products[0][1] == float(seen.own[0, 1])
 

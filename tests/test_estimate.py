@@ -51,11 +51,11 @@ def test_larger_pictures_are_timed_until_an_evaluation_takes_long_enough(transfe
 
     def seconds(_: Transfer, network: Extractor, side: int) -> float:
         timed.append(side)
-        return 0.01 * (3 if side == 160 else 1) + 1e-6 * side**2
+        return 0.01 * (2 if side == 110 else 1) + 1e-6 * side**2
 
     monkeypatch.setattr("impasto.estimate._time_evaluation", seconds)
     cost = measure_cost(transfer)
-    assert timed == [32, 160]  # the result has a long side of 128 pixels
+    assert timed == [32, 110]  # the pixels that the result has, 96 x 128
     assert (cost.fixed["tiny"], cost.per_pixel["tiny"]) == (pytest.approx(0.01), pytest.approx(1e-6))
 
 

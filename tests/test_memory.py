@@ -20,6 +20,7 @@ from impasto.pyramid import Level
 from impasto.spec import StyleSpec
 
 GB = 2**30
+CPU = torch.device("cpu")
 NETWORKS = {"vgg19": VGG19, "compact": COMPACT}
 
 
@@ -130,7 +131,9 @@ def test_on_a_gpu_vectors_move_to_main_memory_before_the_history_is_cut() -> Non
         assert on_gpu.fits(choice, 60 * GB)
     short_of_both = fit_memory([level(8192)], replace(on_gpu, main=20 * GB), 8 * GB)[0]
     assert (short_of_both.vectors, short_of_both.history_precision) == ("main memory", "bf16")
-    with pytest.raises(OptionError, match="--size"):
+    with pytest.raises(
+        OptionError, match=r"GB of main memory at least, and 1.0 GB .* --size \d+ or less, or close other"
+    ):
         fit_memory([level(8192)], replace(on_gpu, main=GB), 4 * GB)
 
 
@@ -147,10 +150,18 @@ def test_the_largest_level_decides() -> None:
 def test_tiles_are_halved_until_they_are_too_small() -> None:
     tried = [level(1000)]
     while tried[-1].tile != memory.SMALLEST_TILE:
-        tried.append(in_smaller_tiles(tried[-1]))
+        tried.append(in_smaller_tiles(tried[-1], CPU))
     assert [each.tile for each in tried] == [0, 500, 250, 128]
     with pytest.raises(ImpastoError, match="smaller --size"):
-        in_smaller_tiles(tried[-1])
+        in_smaller_tiles(tried[-1], CPU)
+
+
+def test_on_a_gpu_there_is_main_memory_after_the_smallest_tiles() -> None:
+    smallest = level(1000, tile=memory.SMALLEST_TILE)
+    moved = in_smaller_tiles(smallest, torch.device("cuda"))
+    assert moved == replace(smallest, vectors="main memory")
+    with pytest.raises(ImpastoError, match="smaller --size"):
+        in_smaller_tiles(moved, torch.device("cuda"))
 
 
 def test_of_free_memory_a_quarter_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from impasto.errors import OptionError
 from impasto.features import Extractor
@@ -222,18 +223,21 @@ def test_layers_of_weight_zero_are_left_out(extractor: Extractor, picture: Pictu
     assert set(evaluate(picture(16, 16, seed=3)).terms) == {"content relu4_2", "style relu2_1", "smoothness"}
 
 
-def test_terms_are_read_only_when_asked_for() -> None:
-    class Waiting:
-        asked = 0
+def test_numbers_are_read_only_when_asked_for_and_all_at_once() -> None:
+    class Reading(TorchDispatchMode):
+        read = 0
 
-        def __float__(self) -> float:
-            Waiting.asked += 1
-            return 1.0
+        def __torch_dispatch__(self, function: Any, types: Any, words: Any = (), options: Any = None) -> Any:
+            Reading.read += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.stack.default)
+            return function(*words, **(options or {}))
 
-    evaluation = Evaluation(torch.tensor(1.0), torch.zeros(1), {"style": Waiting()})  # type: ignore[dict-item]
-    assert Waiting.asked == 0
-    assert evaluation.terms == evaluation.terms == {"style": 1.0}
-    assert Waiting.asked == 1
+    with Reading():
+        evaluation = Evaluation(torch.tensor(3.0), torch.zeros(1), {"a": torch.tensor(1.0), "b": torch.tensor(2.0)})
+        assert Reading.read == 0
+        assert evaluation.terms == evaluation.terms == {"a": 1.0, "b": 2.0}
+        assert Reading.read == 1
+        assert evaluation.value == evaluation.value == 3.0
+        assert Reading.read == 2
 
 
 def half_hidden(height: int, width: int) -> Tensor:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,21 @@ def test_it_holds_every_option_resolved(record: Record, result: impasto.Result) 
 
 def test_the_text_reads_back_as_it_was(record: Record) -> None:
     assert Record.model_validate_json(record.to_json()) == record
+
+
+def test_how_it_was_fitted_into_memory_comes_back(record: Record) -> None:
+    levels = [
+        replace(level, tile=64, history=3, history_precision="bf16", vectors="main memory", targets="again")
+        for level in record.plan()
+    ]
+    assert Record.model_validate_json(record.planned(levels).to_json()).plan() == levels
+
+
+def test_a_record_from_before_there_was_a_choice_is_read(record: Record) -> None:
+    data = json.loads(record.to_json())
+    for level in data["levels"]:
+        del level["vectors"], level["targets"]
+    assert Record.model_validate(data) == record
 
 
 def test_the_same_run_gives_the_same_text(installed: Network, photo: Tensor, painting: Tensor) -> None:

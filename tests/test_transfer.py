@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from impasto import transfer as module
+from impasto.device import Machine
 from impasto.networks import Network
-from impasto.prepare import prepare
+from impasto.prepare import Schedule, prepare
 from impasto.spec import RunOptions, StyleSpec
+from impasto.steps import Steps
+from impasto.transfer import Transfer
+
+MakeTransfer = Callable[..., Transfer]
 
 
 def test_what_is_hardly_visible_hardly_colors_what_is_looked_at(
@@ -30,3 +39,57 @@ def test_what_is_hardly_visible_hardly_colors_what_is_looked_at(
     border = seen["content"][0, :, 16, 16]  # half of its columns are green, the others junk
     assert float(border[1]) > 0.55
     assert float(border[0]) < 0.05
+
+
+def test_vectors_live_where_the_level_says(make_transfer: MakeTransfer) -> None:
+    machine = Machine(torch.device("meta"), torch.float32)
+    transfer = replace(make_transfer(), machine=machine)
+    level = transfer.levels[0]
+    assert transfer.home(level) == transfer.starting_point(level).device == torch.device("meta")
+    elsewhere = replace(level, vectors="main memory")
+    assert transfer.home(elsewhere) == transfer.starting_point(elsewhere).device == torch.device("cpu")
+
+
+def test_a_run_that_looks_at_the_content_again_is_the_same(make_transfer: MakeTransfer) -> None:
+    transfer = make_transfer()
+    again = replace(transfer, levels=tuple(replace(level, targets="again") for level in transfer.levels))
+    for ours, theirs in zip(Steps(again), Steps(transfer), strict=True):
+        assert torch.equal(ours.pixels, theirs.pixels)
+    (term,) = (term for term in again.objective(again.levels[0]).octaves[0].terms if term.name == "content relu4_2")
+    assert not isinstance(term.loss.target, Tensor)
+
+
+def test_what_was_in_main_memory_of_a_gpu_machine_is_on_the_device_elsewhere(
+    installed: Network, photo: Tensor, painting: Tensor
+) -> None:
+    planned = prepare(photo, painting, StyleSpec(size="48"), RunOptions(precision="fp32"))
+    levels = [replace(level, vectors="main memory") for level in planned.levels]
+    again = prepare(
+        photo,
+        painting,
+        StyleSpec(size="48"),
+        RunOptions(precision="fp32"),
+        schedule=Schedule(planned.size, levels),
+    )
+    assert [level.vectors for level in again.levels] == ["device"] * len(levels)
+
+
+def kept_bytes(transfer: Transfer) -> int:
+    """The bytes of all pictures, each memory once."""
+    pictures = (transfer.photo, transfer.content, transfer.style)
+    tensors = [transfer.init, *(picture.stored for picture in pictures)]
+    tensors += [picture.alpha for picture in pictures if picture.alpha is not None]
+    return sum({tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}.values())
+
+
+@pytest.mark.parametrize("init", ["content", "style", "noise"])
+@pytest.mark.parametrize("color", ["style", "match", "content"])
+@pytest.mark.parametrize("kind", ["RGB", "gray", "RGBA", "16 bits"])
+def test_the_pictures_that_are_kept_are_counted(kind: str, color: str, init: str, installed: Network) -> None:
+    numbers = np.random.default_rng(0).integers(0, 255, (300, 400, 4 if kind == "RGBA" else 3), dtype=np.uint8)
+    source = {"gray": numbers[..., 0], "16 bits": numbers.astype(np.uint16) * 257}.get(kind, numbers)
+    spec = StyleSpec.model_validate({"size": "64", "color": color, "init": init})
+    transfer = prepare(source, numbers[..., :3], spec, RunOptions(precision="fp32"))
+    assert transfer.footprint.pictures == pytest.approx(kept_bytes(transfer), rel=0.3)
+    if kind in ("RGB", "gray") and color == "style":
+        assert transfer.content.stored.dtype == torch.uint8

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Curvature", "Difference", "Seen"]
+__all__ = ["Curvature", "Difference", "Products"]
 
 CHUNK = 2**18
 """Values of long vectors that are gone through at once: what is made of them on the way stays small."""
@@ -35,8 +35,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one look at a step s, the change y and the gradient g over its unit found, in float64 on the CPU.
+class Products:
+    """Inner products of a step s, the change y and the gradient g over its unit, in float64 on the CPU.
 
     ``own`` are the inner products of s, y and g with each other, 3 x 3, ``rows`` those of all rows with them, a column
     each, and ``also`` the numbers that were fetched along with them.
@@ -82,7 +82,7 @@ class Curvature:
 
     def look(
         self, step: Difference, change: Difference, gradient: Tensor, unit: float = 1.0, also: Tensor | None = None
-    ) -> Seen:
+    ) -> Products:
         """Find all that ``remember`` and ``direction`` need of a step, of the ``change`` and of the ``gradient`` after
         it; fetch the numbers in ``also`` from the device in the same transfer.
         """
@@ -99,16 +99,16 @@ class Curvature:
         others = own.new_zeros(0) if also is None else also.detach().reshape(-1).to(own.dtype)
         numbers = torch.cat([own.flatten(), rows.flatten(), others.to(own.device)]).cpu().double()
         last = 9 + rows.numel()
-        return Seen(numbers[:9].view(3, 3), numbers[9:last].view(-1, 3), tuple(numbers[last:].tolist()))
+        return Products(numbers[:9].view(3, 3), numbers[9:last].view(-1, 3), tuple(numbers[last:].tolist()))
 
-    def remember(self, step: Difference, change: Difference, seen: Seen, least: float) -> Seen | None:
+    def remember(self, step: Difference, change: Difference, seen: Products, least: float) -> Products:
         """Keep the pair, in place of the oldest one, if sᵀy > ``least`` |s| |y|.
 
-        Return what was ``seen`` with the rows as they are now; None if the pair was not kept.
+        Return what was ``seen`` with the rows as they are now.
         """
         step_squared, change_squared, curvature = (float(seen.own[at]) for at in ((0, 0), (1, 1), (0, 1)))
         if not curvature > least * math.sqrt(step_squared) * math.sqrt(change_squared):
-            return None
+            return seen
         if self._rows is None:
             self._rows = step.after.new_empty(2 * self.history, len(step), dtype=self.dtype or step.after.dtype)
         place = self._order.pop(0) if len(self) == self.history else len(self)
@@ -123,9 +123,9 @@ class Curvature:
         rows[new] = seen.own[:2]
         self._products[:used, new] = rows[:, :2]
         self._products[new, :used] = rows[:, :2].T
-        return Seen(seen.own, rows, seen.also)
+        return Products(seen.own, rows, seen.also)
 
-    def direction(self, gradient: Tensor, unit: float, seen: Seen) -> Tensor:
+    def direction(self, gradient: Tensor, unit: float, seen: Products) -> Tensor:
         """-H g for the ``gradient`` divided by ``unit``, of which the products with all rows are ``seen``; at least one
         pair has to be known.
 

@@ -148,9 +148,10 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
     smallest, *larger = PROBE_SIDES
     side, tiny = smallest, _time_evaluation(transfer, extractor, smallest)
     seconds = tiny
-    for side in [side for side in larger if _fits(transfer, extractor, side)]:
+    most = max(smallest, math.isqrt(math.prod(transfer.size)))  # no more pixels, and memory, than the run itself
+    for side in [min(side, most) for side in larger if _fits(transfer, extractor, min(side, most))]:
         seconds = _time_evaluation(transfer, extractor, side)
-        if seconds > ENOUGH or side >= max(transfer.size):
+        if seconds > ENOUGH or side == most:
             break
     # The tiny one has one octave.
     octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)

@@ -119,7 +119,7 @@ def _wide(values: Tensor) -> Tensor:
 
 
 def _weighted(values: Tensor, visible: Tensor | None) -> Tensor:
-    return values if visible is None else values * visible.to(values.dtype)
+    return values if visible is None else values * visible.to(values.device, values.dtype)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ __all__ = [
     "in_smaller_tiles",
     "is_out_of_memory",
     "memory_bytes",
+    "total_bytes",
 ]
 
 VECTOR = 3 * 4
@@ -48,8 +49,8 @@ SMALLEST_TILE = 128
 TILES = (2048, 1024, 768, 512, 256)
 """Sides of the tiles to choose from; the larger, the less is looked at twice."""
 
-HISTORIES = (1.0, 0.5, 0.25)
-"""Shares of the history to choose from, once it is kept in bfloat16."""
+SHORTER = (0.5, 0.25)
+"""Shares of the history to choose from, once all of it is kept in bfloat16 and still too much."""
 
 SHARE_OF_FREE = 0.75
 """Of the memory that is free, a run takes no more unless it is told to."""
@@ -87,15 +88,23 @@ def available_bytes(device: torch.device) -> int | None:
     return None if known is None else int(SHARE_OF_FREE * known)
 
 
+def total_bytes(device: torch.device) -> int | None:
+    """All the memory there is on ``device``; None if unknown."""
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else memory_bytes()[0]
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether ``error`` says that an allocation failed; PyTorch has a type of its own for that on GPUs only."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
-def in_smaller_tiles(level: Level) -> Level:
-    """The same in tiles of a quarter of the pixels; raise ImpastoError if they are as small as is of use."""
+def in_smaller_tiles(level: Level, device: torch.device) -> Level:
+    """The same in tiles of a quarter of the pixels; if they are as small as is of use, from main memory where there is
+    another one, else raise ImpastoError."""
     largest = level.tile or max(level.size)
+    if largest <= SMALLEST_TILE and level.vectors == "device" and device.type == "cuda":
+        return replace(level, vectors="main memory")
     if largest <= SMALLEST_TILE:
         raise ImpastoError(
             "There is not enough memory, even in the smallest tiles: close other programs, or use a smaller --size."
@@ -130,8 +139,13 @@ class Footprint:
 
     def fits(self, level: Level, limit: float) -> bool:
         """Whether ``level`` stays within ``limit`` bytes, and what is not on the device in main memory."""
-        elsewhere = self.pictures + self._vectors(level) if level.vectors == "main memory" else 0.0
-        return self.least_of_level(level) <= limit and (self.main is None or elsewhere <= self.main)
+        return self.least_of_level(level) <= limit and (self.main is None or self.elsewhere(level) <= self.main)
+
+    def elsewhere(self, level: Level) -> float:
+        """Bytes of main memory, if another one is meant by all others."""
+        if level.vectors == "device":
+            return 0.0
+        return self.pictures + self._vectors(level)
 
     def keeps_freed(self, level: Level) -> bool:
         """Whether there is room for keeping what is freed, which is faster than to hand it back."""
@@ -150,8 +164,9 @@ class Footprint:
         return self._held() + vectors + self._targets(level, network) + features
 
     def _vectors(self, level: Level) -> float:
-        """All that has the size of the picture."""
-        return level.pixels * (VECTOR * WORKING_VECTORS + self._history(level))
+        """All that has the size of the picture; the content too, at all octaves, if it is seen again."""
+        content = VECTOR * 4 / 3 if level.targets == "again" else 0.0
+        return level.pixels * (VECTOR * WORKING_VECTORS + self._history(level) + content)
 
     def _held(self) -> float:
         """Whatever is there all the while."""
@@ -168,9 +183,9 @@ class Footprint:
         return 2 * pairs * VECTOR * (0.5 if level.history_precision == "bf16" else 1.0)
 
     def _targets(self, level: Level, network: Network) -> float:
-        """The content's features at all octaves, or its pixels."""
+        """The content's features at all octaves, if they are kept."""
         if level.targets == "again":
-            return level.pixels * VECTOR * 4 / 3
+            return 0.0
         layers = network.guarded(self.spec.content_layers)
         values = sum(network.width_of_target(layer) / network.stride(layer) ** 2 for layer in layers)
         return level.pixels * values * self.machine.dtype.itemsize * 4 / 3
@@ -194,9 +209,9 @@ class Footprint:
 def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | None) -> list[Level]:
     """Give each level the largest tiles and the longest history with which it stays within ``limit`` bytes.
 
-    First the whole picture at once; then tiles; then the history in bfloat16; then, on a GPU, all that has the size of
-    the picture in main memory; then a shorter history. Raises OptionError, with a size that would do, if nothing is
-    small enough.
+    First the whole picture at once; then tiles; then the history in bfloat16; then, on a GPU, both with all that has
+    the size of the picture in main memory; then a shorter history; at last the content is seen again each time. Raises
+    OptionError, with a size that would do, if nothing is small enough.
     """
     if limit is None:
         return list(levels)
@@ -208,14 +223,21 @@ def _fitted(level: Level, footprint: Footprint, limit: float) -> Level:
     found = _choice(level, footprint, limit)
     if found is not None:
         return found
-    needed = min(footprint.least_of_level(choice) for choice in _choices(level, footprint))
+    choices = list(_choices(level, footprint))
+    on_device = [choice for choice in choices if footprint.least_of_level(choice) <= limit]
+    if on_device:  # it is main memory that falls short
+        needed, limit_there = min(map(footprint.elsewhere, on_device)), footprint.main or 0.0
+        where, remedy = "main memory", "close other programs"
+    else:
+        needed, limit_there = min(map(footprint.least_of_level, choices)), limit
+        where, remedy = "memory", "use more --memory"
     longest = max(level.size)
     sides = range(COARSEST_SIDE, longest)
     count = bisect_left(sides, True, key=lambda side: _choice(_at(level, side), footprint, limit) is None)
-    smaller = f"use --size {sides[count - 1]} or less, or more --memory" if count else "use more --memory"
+    smaller = f"use --size {sides[count - 1]} or less, or {remedy}" if count else remedy
     raise OptionError(
-        f"{level.size[1]} x {level.size[0]} pixels need {needed / 2**30:.1f} GB of memory at least, and"
-        f" {limit / 2**30:.1f} GB may be used: {smaller}."
+        f"{level.size[1]} x {level.size[0]} pixels need {needed / 2**30:.1f} GB of {where} at least, and"
+        f" {limit_there / 2**30:.1f} GB may be used: {smaller}."
     )
 
 
@@ -231,27 +253,28 @@ def _choice(level: Level, footprint: Footprint, limit: float) -> Level | None:
 
 def _choices(level: Level, footprint: Footprint) -> Iterator[Level]:
     """From the fastest to the smallest."""
-    tiles = [side for side in TILES if side < max(level.size)]
-    yield level
-    yield from (replace(level, tile=side) for side in tiles)
-    everywhere = [level]
+    spec, tiles = footprint.spec, [side for side in TILES if side < max(level.size)]
+    places = [level]
     if footprint.machine.device.type == "cuda":
-        everywhere.append(replace(level, vectors="main memory"))
-        yield from _with_histories(level, footprint.spec, HISTORIES[:1], tiles)
-        yield from (replace(everywhere[-1], tile=side) for side in (*tiles, SMALLEST_TILE))
-    for place in everywhere:
-        yield from _with_histories(place, footprint.spec, HISTORIES, tiles)
-    for place in everywhere:
-        smallest = replace(place, tile=SMALLEST_TILE, history=_shortest(footprint.spec), history_precision="bf16")
-        yield from (smallest, replace(smallest, targets="again"))
+        places.append(replace(level, vectors="main memory"))
+    yield level
+    for place in places:
+        yield from (replace(place, tile=side) for side in tiles)
+        yield from _with_history(place, spec.history, tiles)
+    for share in SHORTER:
+        for place in places:
+            yield from _with_history(place, max(1, ceil(share * spec.history)), tiles)
+    smallest = [
+        replace(place, tile=SMALLEST_TILE, history=_shortest(spec), history_precision="bf16") for place in places
+    ]
+    yield from smallest
+    yield from (replace(place, targets="again") for place in smallest)
 
 
-def _with_histories(level: Level, spec: StyleSpec, shares: Iterable[float], tiles: Sequence[int]) -> Iterator[Level]:
-    """With such shares of the history, in bfloat16."""
-    for share in shares:
-        history = max(1, ceil(share * spec.history))
-        for side in (*tiles, SMALLEST_TILE):
-            yield replace(level, tile=side, history=history, history_precision="bf16")
+def _with_history(level: Level, history: int, tiles: Sequence[int]) -> Iterator[Level]:
+    """With so many pairs, in bfloat16."""
+    for side in (*tiles, SMALLEST_TILE):
+        yield replace(level, tile=side, history=history, history_precision="bf16")
 
 
 def _shortest(spec: StyleSpec) -> int:

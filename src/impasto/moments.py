@@ -75,7 +75,7 @@ def moments(features: Tensor, visible: Tensor | None = None, count: float | None
     if visible is None:
         return Moments(float(positions.shape[0]), *_Sums.apply(positions, None))  # type: ignore[no-untyped-call]
     wide = torch.float64 if features.dtype == torch.float64 else torch.float32
-    weight = visible.reshape(-1, 1).to(wide)
+    weight = visible.reshape(-1, 1).to(features.device, wide)
     count = float(weight.sum()) if count is None else count
     return Moments(count, *_Sums.apply(positions, weight))  # type: ignore[no-untyped-call]
 

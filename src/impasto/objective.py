@@ -26,9 +26,15 @@ class Evaluation:
     weighted: Mapping[str, Tensor] = field(default_factory=dict)
 
     @cached_property
+    def value(self) -> float:
+        """The loss as a number; waits for the device, once."""
+        return float(self.loss)
+
+    @cached_property
     def terms(self) -> dict[str, float]:
-        """Each term's share of the loss by name; waits for the device only when asked."""
-        return {name: float(value) for name, value in self.weighted.items()}
+        """Each term's share of the loss by name; waits for the device only when asked, and once for all."""
+        numbers = torch.stack([*self.weighted.values()]).tolist() if self.weighted else []
+        return dict(zip(self.weighted, numbers, strict=True))
 
 
 Evaluate: TypeAlias = Callable[[Tensor], Evaluation]

@@ -47,7 +47,7 @@ class Step:
     @property
     def loss(self) -> float:
         """The weighted sum of all terms; waits for the device."""
-        return float(self.evaluation.loss)
+        return self.evaluation.value
 
     @property
     def terms(self) -> dict[str, float]:

@@ -19,7 +19,7 @@ from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
 from impasto.image.resize import as_floats, crop_to_aspect
-from impasto.memory import VECTOR, Footprint, available_bytes, fit_memory, memory_bytes
+from impasto.memory import VECTOR, Footprint, available_bytes, fit_memory, total_bytes
 from impasto.networks import VGG19, Network, get_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.record import new_record
@@ -73,8 +73,10 @@ def prepare(
     machine = resolve_machine(options, exact=spec.normalization == "classic")
     room = options.memory or available_bytes(machine.device)
     # What was fitted before stays as it is, unless the machine cannot do it at all.
-    limit = options.memory or (memory_bytes()[0] if schedule.is_fitted else room)
-    held = _held_bytes(pictures, schedule, spec.color)
+    limit = options.memory or (total_bytes(machine.device) if schedule.is_fitted else room)
+    if machine.device.type != "cuda":  # there is no other memory
+        schedule = replace(schedule, levels=[replace(level, vectors="device") for level in schedule.levels])
+    held = _held_bytes(pictures, schedule, spec)
     footprint = Footprint(spec, machine, networks, held, room, available_bytes(torch.device("cpu")))
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
     log.debug("about %.1f GB of memory, of %s", footprint.of_run(schedule.levels) / 2**30, _spelled(limit))
@@ -116,14 +118,24 @@ def prepare(
     )
 
 
-def _held_bytes(pictures: Mapping[str, Picture], schedule: Schedule, color: str) -> float:
-    """What is kept all the while: the pictures as they were read, or with other colors at the sizes that count."""
-    read = sum(picture.stored.nbytes for picture in pictures.values())
-    if color == "style":
-        return float(read)
-    level = schedule.levels[-1]
-    photos = 2 if color == "content" else 1  # gray, and with the colors to go back to
-    return VECTOR * float(photos * level.pixels + math.prod(level.style_size))
+def _held_bytes(pictures: Mapping[str, Picture], schedule: Schedule, spec: StyleSpec) -> float:
+    """What is kept all the while: the pictures as they were read, or with other colors at the sizes that count; and
+    what to start from, if that is another one."""
+    level, read = schedule.levels[-1], {role: float(_bytes_of(picture)) for role, picture in pictures.items()}
+    noise = VECTOR * level.pixels if spec.init == "noise" else 0.0
+    if spec.color == "style":
+        return sum(read.values()) + noise
+    photos = 2 if spec.color == "content" else 1  # gray, and with the colors to go back to
+    start = read.get("init", 0.0)
+    if "init" in pictures and spec.color == "content":
+        start = VECTOR * float(math.prod(pictures["init"].size))
+    return VECTOR * float(photos * level.pixels + math.prod(level.style_size)) + start + noise
+
+
+def _bytes_of(picture: Picture) -> int:
+    """Bytes of color and transparency; of a gray picture all channels are one."""
+    alpha = 0 if picture.alpha is None else picture.alpha.untyped_storage().nbytes()
+    return picture.stored.untyped_storage().nbytes() + alpha
 
 
 def _spelled(limit: int | None) -> str:

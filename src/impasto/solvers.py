@@ -85,7 +85,7 @@ class LBFGS:
         (value,) = seen.also
         if not self._is_good(value, float(seen.own[2, 2])):
             return self._restart(self._point, self._gradient)
-        seen = self._pairs.remember(step, change, seen, self.curvature) or seen
+        seen = self._pairs.remember(step, change, seen, self.curvature)
         self._point, self._gradient = point, gradient
         self._best = min(self._best, value)
         self._shrink = min(1.0, 2 * self._shrink)

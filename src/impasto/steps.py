@@ -132,7 +132,9 @@ class Steps(Iterator[Step]):
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                level, keeps = in_smaller_tiles(level), False
+                level, keeps = in_smaller_tiles(level, transfer.machine.device), False
+                pixels = pixels.to(transfer.home(level))
+                best = None if best is None else _moved(best, pixels.device)
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
 

@@ -107,7 +107,7 @@ class _How:
         """The visible share of each position that the core of a tile has of ``layer``."""
         stride = self.extractor.network.stride(layer)
         visible = picture.visible(stride)
-        return None if visible is None else tile.part(visible, stride).to(self.extractor.device)
+        return None if visible is None else tile.part(visible, stride)
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,6 @@ def only(**fields: str) -> bytes:
 
 def whole(deep: Deep) -> tuple[Array, Array | None]:
     """All strips of a picture in one: color H x W x 1 or 3, and alpha H x W or None."""
-    strips = [(color.copy(), alpha) for _, color, alpha in deep.strips()]
+    strips = [(color.copy(), alpha if alpha is None else alpha.copy()) for _, color, alpha in deep.strips()]
     colors, alphas = zip(*strips, strict=True)
     return np.concatenate(colors), np.concatenate(alphas) if deep.has_alpha else None

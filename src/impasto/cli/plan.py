@@ -61,12 +61,18 @@ def _line(level: Level, transfer: Transfer, seconds: float) -> str:
     history = ""
     if transfer.spec.optimizer == "lbfgs":
         history = f"history {level.history or transfer.spec.history} in {level.history_precision}"
-    tiles += " from main memory" if level.vectors == "main memory" else ""
     memory = f"{transfer.footprint.of_level(level) / 2**30:.1f} GB"
     return (
         f"{size:>13}  {level.network:<18} {level.iterations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"
-        f"  {spell(seconds):>8}"
+        f"  {spell(seconds):>8}{_elsewhere(level, transfer)}"
     )
+
+
+def _elsewhere(level: Level, transfer: Transfer) -> str:
+    """What there is to say on some machines only."""
+    main = f"  {transfer.footprint.elsewhere(level) / 2**30:.1f} GB more in main memory"
+    again = "  content seen again each time"
+    return (main if level.vectors == "main memory" else "") + (again if level.targets == "again" else "")
 
 
 plan = with_flags(_plan, first=TWO_PICTURES)

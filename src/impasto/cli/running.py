@@ -207,10 +207,11 @@ def _watched(
 ) -> Iterator[Step]:
     """Hand the steps on, counted from ``first``, shown and kept as asked for."""
     every = job.options.output.save_every
+    alpha = None if recorder is None else transfer.photo.alpha_at(transfer.size)
     for number, step in enumerate(steps, start=first):
         progress.show(step, plan)
         if recorder is not None:
-            recorder.add(step.image, transfer.photo.alpha)
+            recorder.add(step.image, alpha)
         if every and number % every == 0:
             save_snapshot(step, transfer, job, number, progress)
         yield step

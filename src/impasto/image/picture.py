@@ -71,7 +71,9 @@ class Picture:
 
     def alpha_at(self, size: tuple[int, int]) -> Tensor | None:
         """The alpha that it has at (height, width) ``size``."""
-        return None if self.alpha is None else self.resized(size).alpha
+        if self.alpha is None or self.size == tuple(size):
+            return self.alpha
+        return resampled(self.alpha, size).clamp(0, 1).to(self.alpha)
 
     def on_white(self) -> Tensor:
         """The pixels laid on white, which is what paper and most web pages are."""
