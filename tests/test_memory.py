@@ -86,6 +86,12 @@ def test_half_the_precision_less_history_and_a_narrower_network_take_less() -> N
     assert footprint(pictures=GB).of_level(level(2048)) == usual + GB
 
 
+def test_a_single_evaluation_needs_no_solver() -> None:
+    once, twice, often = (footprint().least_of_level(replace(level(2048), iterations=count)) for count in (1, 2, 3))
+    assert once < twice < often
+    assert once == footprint(history=100).least_of_level(replace(level(2048), iterations=1))
+
+
 def test_without_the_first_layer_more_is_kept() -> None:
     deeper = {"relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
     with_first = footprint(style_layers={"relu1_1": 1.0, **deeper}).least_of_level(level(1024))

@@ -40,6 +40,9 @@ WORKING_VECTORS = 8
 """Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
 the gradient that is growing, the best point, what the octaves take, and one that comes and goes."""
 
+EVALUATED_VECTORS = 5
+"""The same where there is a single evaluation, as measured."""
+
 TILED = 0.14e9
 """Bytes of what is copied out of the tiles, and of the targets that are kept for each, as measured."""
 
@@ -166,6 +169,8 @@ class Footprint:
     def _vectors(self, level: Level) -> float:
         """All that has the size of the picture; the content too, at all octaves, if it is seen again."""
         content = VECTOR * 4 / 3 if level.targets == "again" else 0.0
+        if level.iterations == 1:  # no solver ever takes a step
+            return level.pixels * (VECTOR * EVALUATED_VECTORS + content)
         return level.pixels * (VECTOR * WORKING_VECTORS + self._history(level) + content)
 
     def _held(self) -> float:
@@ -179,7 +184,7 @@ class Footprint:
         """Bytes a pixel of what the solver remembers."""
         if self.spec.optimizer == "adam":
             return 3 * VECTOR
-        pairs = min(level.history or self.spec.history, max(level.iterations - 2, 1))
+        pairs = min(level.history or self.spec.history, max(level.iterations - 2, 0))
         return 2 * pairs * VECTOR * (0.5 if level.history_precision == "bf16" else 1.0)
 
     def _targets(self, level: Level, network: Network) -> float:
