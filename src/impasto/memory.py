@@ -43,8 +43,9 @@ the gradient that is growing, the best point, what the octaves take, and one tha
 EVALUATED_VECTORS = 5
 """The same where there is a single evaluation, as measured."""
 
-TILED = 0.14e9
-"""Bytes of what is copied out of the tiles, and of the targets that are kept for each, as measured."""
+TILED = 0.09e9
+"""Bytes of what is copied out of the tiles, and of the targets that are kept for each, for each byte that a number of
+the network has; as measured."""
 
 SMALLEST_TILE = 128
 """Side in pixels: smaller tiles would be little but halo."""
@@ -208,7 +209,7 @@ class Footprint:
         needed = padded * itemsize * (0.81 * kept + 12)
         if keeps_freed:  # much of which fits nothing else; as measured
             needed *= 2.7 - 0.15 * itemsize
-        return needed + (TILED if padded < level.pixels else 0.0)
+        return needed + (TILED * itemsize if padded < level.pixels else 0.0)
 
 
 def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | None) -> list[Level]:
