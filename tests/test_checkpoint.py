@@ -153,7 +153,7 @@ def test_where_it_cannot_be_written_the_one_before_stays(
 
     for function in ("save_file", "os.fsync", "Path.replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"{module.__name__}.{function}", full)
+            patch.setattr(f"impasto.kept_pairs.{function}", full)
             with pytest.raises(OSError, match="No space"):
                 write_checkpoint(path, taken_at(make_transfer(), 5))
         assert path.read_bytes() == before

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.errors import InputError
-from impasto.image.destination import writing_folder
-from impasto.kept_pairs import drop_other_pairs, keep_pairs, read_pairs
+from impasto.kept_pairs import drop_other_pairs, keep_pairs, read_pairs, write_tensors
 from impasto.objective import Evaluation
 from impasto.optimize import Step
 from impasto.record import Record
@@ -70,20 +66,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "best": _described(state.best, "best", tensors),
         "solver": tensors.named("solver", solver),
     }
-    folder = writing_folder(path)
-    shutil.rmtree(folder, ignore_errors=True)  # safetensors has a file of its own there until it is done
-    folder.mkdir()
-    try:
-        written = folder / "state"
-        save_file(tensors.by_name, written, {KEY: json.dumps(about)})
-        with written.open("rb") as file:
-            os.fsync(file.fileno())
-        written.replace(path)
-        drop_other_pairs(path, names)
-    except SafetensorError as error:  # wraps the system's errors too
-        raise OSError(str(error)) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    write_tensors(path, tensors.by_name, {KEY: json.dumps(about)})
+    drop_other_pairs(path, names)
 
 
 def _apart(solver: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from impasto.image.destination import writing_folder
 
-__all__ = ["drop_other_pairs", "folder_of_pairs", "keep_pairs", "read_pairs"]
+__all__ = ["drop_other_pairs", "folder_of_pairs", "keep_pairs", "read_pairs", "write_tensors"]
 
 NAME = re.compile(r"[0-9a-f]{8}-\d{1,9}")
 """What pairs are called; nothing else in a checkpoint becomes the name of a file."""
@@ -36,22 +36,25 @@ def keep_pairs(checkpoint: Path, names: Sequence[str], rows: Tensor) -> None:
     folder.mkdir(exist_ok=True)
     for place, name in enumerate(names):
         if not (folder / name).exists():
-            _write(folder / name, rows[2 * place : 2 * place + 2])
+            write_tensors(folder / name, {"pair": rows[2 * place : 2 * place + 2].detach().contiguous()})
 
 
-def _write(path: Path, pair: Tensor) -> None:
-    writing = writing_folder(path)
-    shutil.rmtree(writing, ignore_errors=True)
-    writing.mkdir()
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
+    """Write a file of safetensors, in place of the one before once all of it is on the disk; raise OSError if it
+    cannot be written. Two may not write to one ``path`` at once."""
+    folder = writing_folder(path)
+    shutil.rmtree(folder, ignore_errors=True)  # safetensors has a file of its own there until it is done
+    folder.mkdir()
     try:
-        save_file({"pair": pair.detach().contiguous()}, writing / "pair")
-        with (writing / "pair").open("rb") as file:
+        written = folder / "tensors"
+        save_file(tensors, written, about)
+        with written.open("rb") as file:
             os.fsync(file.fileno())
-        (writing / "pair").replace(path)
+        written.replace(path)
     except SafetensorError as error:  # wraps the system's errors too
         raise OSError(str(error)) from None
     finally:
-        shutil.rmtree(writing, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_pairs(checkpoint: Path, names: Sequence[str]) -> Tensor:

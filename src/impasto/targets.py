@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -214,24 +215,19 @@ def _content_losses(
     for tile in tiles if layers else ():
         with torch.no_grad():
             for layer, features in how.look(photo, tile, layers):
-                space = how.extractor.space(layer)
-                loss = make(layer, features, how.visible(photo, tile, layer), space)
-                parts[layer].append(replace(loss, target=_target(how, photo, tile, loss)))
+                # A part of the features would keep those of the whole tile.
+                own = features if tile.is_whole else features.clone()
+                loss = make(layer, own, how.visible(photo, tile, layer), how.extractor.space(layer))
+                again = partial(_seen_again, how, photo, tile, layer)
+                parts[layer].append(loss if how.keep_content else replace(loss, target=again))
     return {layer: _of_one_scale(losses) for layer, losses in parts.items()}
 
 
-def _target(how: _How, photo: _Seen, tile: Tile, loss: ContentLoss) -> Tensor | Callable[[], Tensor]:
-    """What is kept of the target that was found for a tile."""
-    if isinstance(loss.target, Tensor) and how.keep_content:
-        # A part of the features would keep those of the whole tile.
-        return loss.target if tile.is_whole else loss.target.clone()
-
-    def seen_again() -> Tensor:
-        with torch.no_grad():
-            ((_, features),) = how.look(photo, tile, [loss.layer])
-            return loss.space.features(features)
-
-    return seen_again
+def _seen_again(how: _How, photo: _Seen, tile: Tile, layer: str) -> Tensor:
+    """The target that was found for a tile."""
+    with torch.no_grad():
+        ((_, features),) = how.look(photo, tile, [layer])
+        return how.extractor.space(layer).features(features)
 
 
 def _of_one_scale(losses: Sequence[ContentLoss]) -> tuple[ContentLoss, ...]:

@@ -58,12 +58,12 @@ def clear(
 ) -> None:
     """Remove what was seen in paintings. Weights stay, and so do unfinished runs unless said otherwise."""
     removed = _remove(_files(styles_folder()))
+    before = sum(map(_size, _files(checkpoints.folder())))
     for path in checkpoints.kept() if runs else ():
         if not checkpoints.is_in_use(path):
-            before = sum(map(_size, _files(checkpoints.folder())))
             checkpoints.remove(path)
             _remove([path.with_name(f"{path.name}.lock")])
-            removed += before - sum(map(_size, _files(checkpoints.folder())))
+    removed += before - sum(map(_size, _files(checkpoints.folder())))
     typer.echo(f"{removed / 1e6:.1f} MB removed.")
 
 
