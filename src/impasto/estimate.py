@@ -37,8 +37,8 @@ SMALL_TILES = 1.5
 """The smaller tiles are, the more is seen around them, and the less of the processor's rate is reached: the power of
 the former that makes up for the latter, as measured."""
 
-CONTENT_AGAIN = 1.25
-"""How much longer an evaluation takes if it looks at the content too, as far as its layer."""
+CONTENT_AGAIN = 1.2
+"""How much longer an evaluation takes if it looks at the content too, as far as its layer; as measured."""
 
 HANDED_BACK, HANDED_BACK_OF_TILES = 1.6, 1.2
 """How much longer an evaluation takes where there is no room for keeping what is freed, as measured."""
