@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,22 +64,44 @@ class Baseline:
         return loss + TV_WEIGHT * (across + down)
 
     def steps(self) -> Iterator[BaselineStep]:
-        """Optimize from the content, without end. One step of torch's solver is one evaluation here."""
-        pixels = preprocessed(self.content).requires_grad_()
-        solver = torch.optim.LBFGS(
-            [pixels], max_iter=1, history_size=self.history, tolerance_grad=-1, tolerance_change=-1
-        )
-
-        def closure() -> Tensor:
-            solver.zero_grad()
-            loss = self.loss(pixels)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
-
+        """Optimize from the content, without end."""
+        descent = Descent(self)
         while True:
-            evaluated = pixels.detach().clone()
-            loss = float(solver.step(closure).detach())  # type: ignore[no-untyped-call]
-            yield BaselineStep(evaluated, loss)
+            yield descent.step()
+
+
+class Descent:
+    """The optimization of one pair, which can be put away and taken up again to the last bit."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        self.baseline = baseline
+        self.pixels = preprocessed(baseline.content).requires_grad_()
+        self.solver = torch.optim.LBFGS(
+            [self.pixels], max_iter=1, history_size=baseline.history, tolerance_grad=-1, tolerance_change=-1
+        )
+        self.losses: list[float] = []
+
+    def step(self) -> BaselineStep:
+        """One step of torch's solver, which is one evaluation here."""
+        evaluated = self.pixels.detach().clone()
+        self.losses.append(float(self.solver.step(self._closure).detach()))  # type: ignore[no-untyped-call]
+        return BaselineStep(evaluated, self.losses[-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {"pixels": self.pixels.detach(), "solver": self.solver.state_dict(), "losses": self.losses}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.pixels.data = state["pixels"]
+        self.solver.load_state_dict(state["solver"])
+        self.losses = list(state["losses"])
+
+    def _closure(self) -> Tensor:
+        self.solver.zero_grad()
+        loss = self.baseline.loss(self.pixels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
 
 
 def preprocessed(image: Tensor) -> Tensor:

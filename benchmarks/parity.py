@@ -12,7 +12,8 @@ is kept in OUTPUT/baseline, and --only-baseline does no more. Then an evaluation
 - preset ``standard`` is run at each of the strengths: its style errors at the content error of the yardstick's picture,
   relative to the yardstick's, at half and at quarter size.
 
-What is there already is not made again, so after Ctrl-C the same command goes on where it was.
+What is there already is not made again, and a yardstick that was begun goes on from its checkpoint, to the last bit the
+same: after Ctrl-C or worse, give the same command again.
 """
 
 from __future__ import annotations
@@ -26,15 +27,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.baseline import Baseline, preprocessed
+import torch
+
+from benchmarks.baseline import Baseline, Descent, preprocessed
 from benchmarks.machine import commit, device_name
 from benchmarks.networks.curves import Pair, choose_pairs, style_at
 from benchmarks.networks.runs import Job, Judge, Pictures, StaleError, Way, fingerprints, paint, parse_setting
 from benchmarks.speed import baseline_of, seconds_of
-from impasto.image.destination import write_bytes
+from impasto.image.destination import new_file_beside, write_bytes
 from impasto.image.read import read_image
 from impasto.image.write import to_pil
 from impasto.spec import RunOptions
+
+BETWEEN_CHECKPOINTS = 50
+"""Evaluations of the yardstick that are at risk."""
 
 WARM_UP, TIMED = 2, 5
 """Evaluations of the yardstick before its time is taken, and those that are timed."""
@@ -65,17 +71,25 @@ class Yardstick:
                 raise StaleError(f"'{self.file('json')}' has another size or number of evaluations: move it away.")
             return kept
         baseline = baseline_of(self.files, self.size)
-        steps, losses, last = baseline.steps(), [], None
-        for number in range(1, evaluations + 1):
-            last = next(steps)
-            losses.append(last.loss)
-            if number % 100 == 0:
-                tell(f"{' x '.join(self.pair)}: {number} of {evaluations}, loss {last.loss:.4g}")
-        assert last is not None
-        self.file("png").parent.mkdir(parents=True, exist_ok=True)
+        descent = Descent(baseline)
+        begun = self.file("pt")
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        if begun.is_file():
+            descent.load_state_dict(torch.load(begun))
+        last = None
+        while len(descent.losses) < evaluations:
+            last = descent.step()
+            if len(descent.losses) % BETWEEN_CHECKPOINTS == 0 and len(descent.losses) < evaluations:
+                tell(f"{' x '.join(self.pair)}: {len(descent.losses)} of {evaluations}, loss {last.loss:.4g}")
+                part = new_file_beside(begun)
+                torch.save(descent.state_dict(), part)
+                part.replace(begun)
+        if last is None:
+            raise StaleError(f"'{begun}' is from a run of more evaluations: move it away.")
         to_pil(last.picture.cpu()).save(self.file("png"))
-        entry = {"size": self.size, "losses": losses, "saved": saved_loss(baseline, self.file("png"))}
+        entry = {"size": self.size, "losses": descent.losses, "saved": saved_loss(baseline, self.file("png"))}
         self.keep(entry)
+        begun.unlink(missing_ok=True)
         return entry
 
     def keep(self, entry: Mapping[str, Any]) -> None:

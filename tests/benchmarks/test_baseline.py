@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from itertools import islice
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.baseline import Baseline, picture_of, preprocessed
+from benchmarks.baseline import Baseline, Descent, picture_of, preprocessed
 from impasto.features import Extractor
 from impasto.networks import VGG19
 from impasto.presets import resolve_spec
@@ -67,6 +68,23 @@ def test_its_steps_are_those_of_a_single_call_of_torch(random_weights: dict[str,
     assert steps[-1].loss < steps[0].loss
     assert float(baseline.loss(steps[-1].pixels).detach()) == pytest.approx(steps[-1].loss, rel=1e-5)
     assert bool(((steps[-1].picture >= 0) & (steps[-1].picture <= 1)).all())
+
+
+def test_a_descent_that_was_put_away_goes_on_to_the_last_bit_the_same(
+    random_weights: dict[str, Tensor], picture: Picture
+) -> None:
+    baseline = Baseline(random_weights, picture(32, 32, seed=1).float(), picture(32, 32, seed=2).float(), history=4)
+    whole, begun, resumed = Descent(baseline), Descent(baseline), Descent(baseline)
+    expected = [whole.step() for _ in range(12)][-1]
+    for _ in range(7):
+        begun.step()
+    file = io.BytesIO()
+    torch.save(begun.state_dict(), file)
+    file.seek(0)
+    resumed.load_state_dict(torch.load(file))
+    last = [resumed.step() for _ in range(5)][-1]
+    assert resumed.losses == whole.losses
+    assert torch.equal(last.pixels, expected.pixels)
 
 
 def test_pixels_are_preprocessed_and_brought_back(picture: Picture) -> None:
