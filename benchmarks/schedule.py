@@ -31,7 +31,7 @@ from impasto.color import match_color
 from impasto.estimate import SPARE, Cost, fit_levels, measure_cost
 from impasto.image.destination import write_bytes
 from impasto.image.read import read_image
-from impasto.image.resize import as_floats, resize
+from impasto.image.resize import as_floats, resize, surrounded, without_margin
 from impasto.objective import bounded
 from impasto.optimize import Step, optimize
 from impasto.prepare import prepare
@@ -67,8 +67,9 @@ def carried(old: Solver, new: Solver, before: Level, after: Level) -> None:
     if state["rows"] is None:
         return
     rows = state["rows"]
-    if before.size != after.size:
-        rows = F.interpolate(rows.view(-1, 3, *before.size), after.size, mode="bilinear").flatten(1)
+    if before.canvas != after.canvas:
+        seen = without_margin(rows.view(-1, 3, *before.canvas), before.margin)
+        rows = surrounded(F.interpolate(seen, after.size, mode="bilinear"), after.margin).flatten(1)
         rows[1::2] *= before.pixels / after.pixels
     products = (rows.double() @ rows.double().T).tolist()
     new._pairs.load_state_dict({**state, "rows": rows, "products": products})
@@ -97,7 +98,10 @@ class Way:
         for place, level in enumerate(transfer.levels):
             here = transfer.starting_point(level, pixels.clamp(0, 1))
             if self.grown and last and last.size != level.size:
-                here = self.grown(pixels, here, resize(transfer.content.pixels, level.size))
+                grown = self.grown(
+                    pixels, without_margin(here, level.margin), resize(transfer.content.pixels, level.size)
+                )
+                here = surrounded(grown, level.margin)
             changes = self.finest if level.size == finest else self.coarser
             own = replace(transfer, spec=transfer.spec.model_copy(update=dict(changes)))
             fresh = transfer.solver(level)
@@ -105,8 +109,9 @@ class Way:
                 carried(solver, fresh, last, level)
             solver, last = fresh, level
             for step in optimize(here, bounded(own.objective(level)), solver, level.iterations):
-                pixels = step.pixels
-                yield replace(step, level=place, network=level.network)
+                step = replace(step, level=place, network=level.network, margin=level.margin)
+                pixels = step.within_margin
+                yield step
 
 
 def without(*layers: str) -> dict[str, Any]:

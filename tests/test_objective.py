@@ -93,6 +93,27 @@ def test_an_octave_is_added_where_half_the_sides_allow_it(extractor: Extractor, 
     assert len(names(enough, enough, octaves=3)) == 2 * len(names(enough, enough, octaves=1)) - 1
 
 
+def test_with_a_margin_it_is_the_objective_of_the_mirrored_content(extractor: Extractor, picture: Picture) -> None:
+    side, margin = 2 * COARSEST_SIDE, 8
+    content, style = picture(side, side, seed=1), picture(side, side, seed=2)
+    pixels = picture(side + 2 * margin, side + 2 * margin, seed=3)
+    mirrored = torch.nn.functional.pad(content, (margin,) * 4, mode="reflect")
+    alpha = torch.rand(1, 1, side, side, dtype=content.dtype)
+    mirrored_alpha = torch.nn.functional.pad(alpha, (margin,) * 4, mode="reflect")
+    spec = build(StyleSpec, {})
+    ours = style_transfer_objective(extractor, content, style, spec, content_alpha=alpha, margin=margin)(pixels)
+    theirs = style_transfer_objective(extractor, mirrored, style, spec, content_alpha=mirrored_alpha)(pixels)
+    assert ours.loss == theirs.loss
+    assert torch.equal(ours.gradient, theirs.gradient)
+
+
+def test_a_margin_makes_no_octave_possible(extractor: Extractor, picture: Picture) -> None:
+    side = 2 * COARSEST_SIDE - 16
+    content, style = picture(side, side, seed=1), picture(2 * side, 2 * side, seed=2)
+    spec = build(StyleSpec, {})
+    assert len(style_transfer_objective(extractor, content, style, spec, margin=16).octaves) == 1
+
+
 def test_octaves_are_averaged_so_that_their_number_does_not_change_the_weights(
     extractor: Extractor, picture: Picture
 ) -> None:

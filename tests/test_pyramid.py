@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import InputError, OptionError
-from impasto.pyramid import coarse_network, plan_pyramid
+from impasto.pyramid import MARGIN, coarse_network, plan_pyramid
 from impasto.spec import MIN_SIDE, StyleSpec, doublings
 from impasto.validation import build
 
@@ -63,6 +63,20 @@ def test_every_level_keeps_the_proportions_and_the_scale_of_the_painting(
         assert max(level.style_size) == pytest.approx(max(level.size) * spec.style_scale, abs=0.5 + 1e-6)
         reduction = max(level.style_size) / max(style)
         assert level.style_size == pytest.approx((style[0] * reduction, style[1] * reduction), abs=1)
+
+
+@given(sizes, styles, specs)
+def test_all_but_the_last_level_have_a_margin_that_can_be_mirrored(
+    size: tuple[int, int], style: tuple[int, int], spec: StyleSpec
+) -> None:
+    try:
+        *coarse, finest = plan_pyramid(size, style, spec)
+    except InputError:
+        return
+    assert finest.canvas == finest.size
+    for level in coarse:
+        assert level.margin == min(MARGIN, min(level.size) - 1)
+        assert level.canvas == (level.size[0] + 2 * level.margin, level.size[1] + 2 * level.margin)
 
 
 def test_each_level_halves_the_one_above_and_takes_its_multiple_of_evaluations() -> None:

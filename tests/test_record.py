@@ -151,7 +151,7 @@ def test_damaged_settings_are_refused_by_name(change: dict[str, Any], record: Re
         read_record(path)
 
 
-@pytest.mark.parametrize("level", [{"size": [4000, 16]}, {"style_size": [65500, 65500]}])
+@pytest.mark.parametrize("level", [{"size": [4000, 16]}, {"style_size": [65500, 65500]}, {"margin": 1000}])
 def test_levels_that_no_run_has_are_refused(level: dict[str, Any], record: Record, tmp_path: Path) -> None:
     content = json.loads(record.to_json())
     content["levels"][0] |= level

@@ -22,6 +22,11 @@ from impasto.transfer import Transfer
 MakeTransfer = Callable[..., Transfer]
 
 
+def with_margin(transfer: Transfer) -> Transfer:
+    first, *others = transfer.levels
+    return transfer.with_levels([replace(first, margin=8), *others])
+
+
 def assert_same(ours: list[Step], theirs: list[Step]) -> None:
     assert [(step.level, step.index) for step in ours] == [(step.level, step.index) for step in theirs]
     for one, other in zip(ours, theirs, strict=True):
@@ -34,7 +39,7 @@ def assert_same(ours: list[Step], theirs: list[Step]) -> None:
 def test_a_run_goes_on_from_its_state_to_the_last_bit(
     taken_at: int, optimizer: str, make_transfer: MakeTransfer
 ) -> None:
-    transfer = make_transfer(optimizer=optimizer)
+    transfer = with_margin(make_transfer(optimizer=optimizer))
     whole = list(Steps(transfer))
     steps = Steps(transfer)
     for _ in range(taken_at):
@@ -42,6 +47,20 @@ def test_a_run_goes_on_from_its_state_to_the_last_bit(
         steps.state  # noqa: B018 - to take it must change nothing
     rest = list(Steps(transfer, steps.state))
     assert_same(rest, whole[taken_at:])
+
+
+def test_nobody_sees_the_margin_and_the_next_size_starts_without_it(make_transfer: MakeTransfer) -> None:
+    transfer = with_margin(make_transfer())
+    steps = list(Steps(transfer))
+    *_, coarse = (step for step in steps if step.level == 0)
+    fine = next(step for step in steps if step.level == 1)
+    (height, width), margin = transfer.levels[0].size, transfer.levels[0].margin
+    assert margin > 0
+    assert coarse.pixels.shape == (1, 3, height + 2 * margin, width + 2 * margin)
+    assert coarse.size == (height, width)
+    middle = coarse.pixels[:, :, margin : margin + height, margin : margin + width].clamp(0, 1)
+    assert torch.equal(coarse.image, middle)
+    assert torch.equal(fine.pixels, transfer.starting_point(transfer.levels[1], middle))
 
 
 def test_the_best_step_before_the_break_is_not_forgotten(make_transfer: MakeTransfer) -> None:

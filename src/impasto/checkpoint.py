@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,8 @@ def _checked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpo
     record = Record.model_validate_json(json.dumps(about["record"]))
     step, best = (_restored(about[name], tensors) for name in ("step", "best"))
     level = record.plan()[step.level]
-    shape = (1, 3, *level.size)
+    step, best = (replace(each, margin=level.margin) for each in (step, best))
+    shape = (1, 3, *level.canvas)
     if not 1 <= step.index <= step.of == level.iterations or step.level < 0:
         raise ValueError("it stands outside of its run")
     if {step.pixels.shape, best.pixels.shape} != {shape} or (

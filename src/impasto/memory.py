@@ -201,7 +201,7 @@ class Footprint:
         itemsize = self.machine.dtype.itemsize
         layers = {*self.spec.content_layers, *self.spec.style_layers}
         tiling = Tiling(level.tile or max(level.size), halo_of(self.machine.dtype))
-        padded = tiling.largest(level.size, network, layers)
+        padded = tiling.largest(level.canvas, network, layers)
         # The first layer is seen again instead of kept (see SeenAgain), if it is looked at.
         first = next(conv for _, conv in network)
         kept = network.values_per_pixel + (0 if first.layer in layers else first.outputs)
@@ -222,10 +222,11 @@ def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | Non
     if limit is None:
         return list(levels)
     # From the full size on, which is the one that people know of.
-    return [_fitted(level, footprint, limit) for level in reversed(levels)][::-1]
+    return [_fitted(level, levels, footprint, limit) for level in reversed(levels)][::-1]
 
 
-def _fitted(level: Level, footprint: Footprint, limit: float) -> Level:
+def _fitted(level: Level, levels: Sequence[Level], footprint: Footprint, limit: float) -> Level:
+    """``level``, which is one of ``levels``."""
     found = _choice(level, footprint, limit)
     if found is not None:
         return found
@@ -239,7 +240,10 @@ def _fitted(level: Level, footprint: Footprint, limit: float) -> Level:
         where, remedy = "memory", "use more --memory"
     longest = max(level.size)
     sides = range(COARSEST_SIDE, longest)
-    count = bisect_left(sides, True, key=lambda side: _choice(_at(level, side), footprint, limit) is None)
+    largest = [each for each in levels if each.size == level.size]
+    count = bisect_left(
+        sides, True, key=lambda side: any(_choice(_at(each, side), footprint, limit) is None for each in largest)
+    )
     smaller = f"use --size {sides[count - 1]} or less, or {remedy}" if count else remedy
     raise OptionError(
         f"{level.size[1]} x {level.size[0]} pixels need {needed / 2**30:.1f} GB of {where} at least, and"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from impasto.image.resize import without_margin
 from impasto.objective import Evaluate, Evaluation
 from impasto.solvers import Solver
 
@@ -22,6 +23,7 @@ class Step:
     Values of ``pixels`` may leave [0, 1]; they were evaluated at the nearest values inside. ``finish`` makes the
     picture that people are to see of the one that was evaluated. ``level`` is the part of the run, from 0, ``network``
     the name of the one that looked, and ``tile`` the side of the tiles in which it did, 0 for the whole picture.
+    ``pixels`` have a ``margin`` of so many on each side that do not belong to the picture.
     """
 
     pixels: Tensor
@@ -32,17 +34,23 @@ class Step:
     level: int = 0
     network: str = ""
     tile: int = 0
+    margin: int = 0
+
+    @property
+    def within_margin(self) -> Tensor:
+        """The pixels of the picture, 1 x 3 x H x W."""
+        return without_margin(self.pixels, self.margin)
 
     @property
     def image(self) -> Tensor:
         """The picture at this step, 1 x 3 x H x W, sRGB in [0, 1]."""
-        image = self.pixels.clamp(0, 1)
+        image = self.within_margin.clamp(0, 1)
         return image if self.finish is None else self.finish(image)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self.pixels.shape[-2], self.pixels.shape[-1]
+        """(height, width) of the picture in pixels."""
+        return self.pixels.shape[-2] - 2 * self.margin, self.pixels.shape[-1] - 2 * self.margin
 
     @property
     def loss(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,6 +19,10 @@ Targets = Literal["kept", "again"]
 
 MOST_ITERATIONS = 1_000_000
 
+MARGIN = 16
+"""Pixels around all levels but the last: where a picture ends, a network sees what it mirrors there, and the style
+finds its way with less resistance, so that borders become gaudy, from the coarsest size on."""
+
 
 @dataclass(frozen=True)
 class Level:
@@ -28,6 +33,7 @@ class Level:
     L-BFGS remembers, None for those that were asked for, and ``history_precision`` in which numbers. ``vectors`` says
     where the picture, its gradient and the history are: on the device that computes, or in main memory, from which the
     device gets a tile at a time. ``targets`` says whether the content's features are kept, or found again each time.
+    ``margin`` pixels more, mirrored, are around the picture on each side: a canvas of which it is the middle.
     """
 
     size: Size
@@ -39,6 +45,7 @@ class Level:
     history_precision: HistoryPrecision = "fp32"
     vectors: Whereabouts = "device"
     targets: Targets = "kept"
+    margin: int = 0
 
     def __str__(self) -> str:
         """One line for those who want to know."""
@@ -50,8 +57,14 @@ class Level:
         return f"{about}, {tiles}{history}{vectors}{targets}"
 
     @property
+    def canvas(self) -> Size:
+        """(height, width) with the margin."""
+        return self.size[0] + 2 * self.margin, self.size[1] + 2 * self.margin
+
+    @property
     def pixels(self) -> int:
-        return self.size[0] * self.size[1]
+        """With the margin."""
+        return math.prod(self.canvas)
 
 
 def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
@@ -74,7 +87,9 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
     early = round(spec.early_iterations * spec.num_iterations)
     if guide and early:
         final = max(1, round(spec.final_iterations * spec.num_iterations))
-        levels = [replace(levels[0], iterations=final), replace(levels[0], iterations=early, network=guide)]
+        margin = min(MARGIN, min(levels[0].size) - 1)
+        first = replace(levels[0], iterations=early, network=guide, margin=margin)
+        levels = [replace(levels[0], iterations=final), first]
     # However large the result is, it begins as small: the last factor goes on.
     factors = (*spec.coarse_iterations, *spec.coarse_iterations[-1:] * doublings(size))
     for depth, factor in enumerate(factors, start=1):
@@ -82,7 +97,7 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
         if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:
             break
         if level.iterations:
-            levels.append(replace(level, network=guide or level.network))
+            levels.append(replace(level, network=guide or level.network, margin=MARGIN))
     _check_iterations(levels)
     return levels[::-1]
 

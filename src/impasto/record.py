@@ -69,6 +69,7 @@ class RecordedLevel(_Part):
     history_precision: HistoryPrecision = "fp32"
     vectors: Whereabouts = "device"
     targets: Targets = "kept"
+    margin: int = Field(0, ge=0, le=1024)
 
 
 class Computed(_Part):
@@ -126,6 +127,8 @@ class Record(_Part):
         for level in self.levels:
             if level.size[0] > self.size[0] or level.size[1] > self.size[1]:
                 raise ValueError("a level is larger than the picture")
+            if level.margin >= min(level.size):
+                raise ValueError("a margin is larger than what it mirrors")
             if max(level.style_size) > 10 * max(self.size) + 10:
                 raise ValueError("a painting is larger than it can be")
         return self
@@ -169,6 +172,7 @@ class Record(_Part):
                 level.history_precision,
                 level.vectors,
                 level.targets,
+                level.margin,
             )
             for level in self.levels
         ]
@@ -286,6 +290,7 @@ def _recorded(levels: Sequence[Level]) -> tuple[RecordedLevel, ...]:
             history_precision=level.history_precision,
             vectors=level.vectors,
             targets=level.targets,
+            margin=level.margin,
         )
         for level in levels
     )

@@ -16,6 +16,7 @@ from impasto.errors import InputError
 from impasto.memory import in_smaller_tiles, is_out_of_memory
 from impasto.objective import bounded
 from impasto.optimize import Step, optimize
+from impasto.pyramid import Level
 from impasto.solvers import Solver
 from impasto.transfer import Transfer
 
@@ -93,17 +94,17 @@ class Steps(Iterator[Step]):
         if state is not None:
             state = state.to(transfer.home(transfer.levels[state.step.level]))
             first = state.step.level
-            previous = state.step.pixels
+            previous = state.step.within_margin
             self._latest = state.step, state.best
             if state.step.index < state.step.of:
                 for step in self._level(first, previous, state):
                     yield step
-                    previous = step.pixels
+                    previous = step.within_margin
             first += 1
         for place in range(first, len(transfer.levels)):
             for step in self._level(place, None if previous is None else previous.clamp(0, 1)):
                 yield step
-                previous = step.pixels  # of the last step, which is the best one
+                previous = step.within_margin  # of the last step, which is the best one
 
     def _level(self, place: int, previous: Tensor | None, state: State | None = None) -> Iterator[Step]:
         """The steps of a level; where memory does not suffice after all, those that are left in smaller tiles."""
@@ -116,7 +117,7 @@ class Steps(Iterator[Step]):
             level = replace(level, tile=state.step.tile)  # it may have become smaller on the way
             self._solver = transfer.solver(level)
             pixels = _gone_on(self._solver, state)
-            done, best = state.step.index, replace(state.best, level=0)  # optimize knows of no levels
+            done, best = state.step.index, replace(state.best, level=0, margin=0)  # optimize knows of no levels
         del previous, state
         finish = transfer.finished if transfer.spec.color == "content" else None
         keeps = transfer.footprint.keeps_freed(level)
@@ -126,7 +127,7 @@ class Steps(Iterator[Step]):
                     evaluate = bounded(transfer.objective(level))
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
-                        yield replace(step, finish=finish, level=place, network=level.network, tile=level.tile)
+                        yield replace(step, finish=finish, **_about(place, level))
                         del step
                     return
             except (MemoryError, RuntimeError) as error:
@@ -137,6 +138,11 @@ class Steps(Iterator[Step]):
                 best = None if best is None else _moved(best, pixels.device)
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
+
+
+def _about(place: int, level: Level) -> dict[str, Any]:
+    """What a step of ``level`` says of it."""
+    return {"level": place, "network": level.network, "tile": level.tile, "margin": level.margin}
 
 
 def _gone_on(solver: Solver, state: State) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from impasto.errors import OptionError
 from impasto.features import Extractor
 from impasto.grid import Tile, Tiling, whole
+from impasto.image.resize import surrounded
 from impasto.losses import ContentLoss, StyleLoss, TotalVariationLoss
 from impasto.moments import Moments, moments
 from impasto.networks import Network
@@ -41,6 +42,7 @@ def style_transfer_objective(
     tiling: Tiling | None = None,
     recall: Recall | None = None,
     keep_content: bool = True,
+    margin: int = 0,
 ) -> Objective:
     """Look once at the content and keep its deep features; look once at the style and keep its moments.
 
@@ -58,12 +60,16 @@ def style_transfer_objective(
     What ``recall`` returns stands for looking at the style, which it may do by calling what it is given last. With a
     ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome. If the
     features of the content are not kept, its pixels are, and looked at again each time, with the same outcome too.
+    With a ``margin``, the content is mirrored around itself by so many pixels, and so large are the pictures that are
+    evaluated.
     Raises OptionError if nothing is wanted.
     """
     how = _How(extractor, tiling, recall, keep_content)
-    photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)
+    painting = _Seen(style, style_alpha)
     wanted = _Wanted.of(spec, extractor.network)
-    count = number_of_octaves(photo.size, painting.size, spec.octaves)
+    count = number_of_octaves((content.shape[-2], content.shape[-1]), painting.size, spec.octaves)
+    content = surrounded(content, margin)
+    photo = _Seen(content, None if content_alpha is None else surrounded(content_alpha, margin))
     octaves = []
     for number in range(count):
         if number:

@@ -13,7 +13,7 @@ from impasto.device import Machine
 from impasto.features import Extractor
 from impasto.grid import Tiling, halo_of
 from impasto.image.picture import Picture
-from impasto.image.resize import resize
+from impasto.image.resize import resize, surrounded
 from impasto.memory import Footprint
 from impasto.objective import Evaluation, Objective
 from impasto.optimize import Step
@@ -72,6 +72,7 @@ class Transfer:
             tiling=self.tiling(level),
             recall=self._recall(level),
             keep_content=level.targets == "kept",
+            margin=level.margin,
         )
 
     def home(self, level: Level) -> torch.device:
@@ -108,8 +109,9 @@ class Transfer:
         return replace(self, levels=tuple(levels), record=self.record.planned(levels))
 
     def starting_point(self, level: Level, previous: Tensor | None = None) -> Tensor:
-        """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its size."""
-        return resize(self.init if previous is None else previous, level.size).to(self.home(level))
+        """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its canvas."""
+        picture = resize(self.init if previous is None else previous, level.size)
+        return surrounded(picture, level.margin).to(self.home(level))
 
     def result(self, steps: Iterable[Step]) -> Result:
         """Run through ``steps``, all of them or those until someone stopped, and keep the best picture."""

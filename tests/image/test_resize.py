@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 import impasto.image.resize
-from impasto.image.resize import crop_to_aspect, resize
+from impasto.image.resize import crop_to_aspect, resize, surrounded, without_margin
 
 sides = st.integers(1, 200)
 extreme = st.sampled_from([(1, 1), (1, 300), (300, 1), (2, 299), (17, 16)])
@@ -100,3 +100,12 @@ def test_whole_numbers_in_strips_become_what_pillow_makes_of_floats(
     monkeypatch.setattr(impasto.image.resize, "STRIP", 3 * 53)
     assert torch.equal(resized, resize(torch.from_numpy(numbers), size))
     assert torch.equal(resize(torch.from_numpy(numbers), (37, 53)), torch.from_numpy(floats))
+
+
+@pytest.mark.parametrize("margin", [0, 1, 4])
+def test_a_margin_is_mirrored_and_can_be_taken_off(margin: int) -> None:
+    image = torch.rand(1, 3, 5, 7)
+    around = surrounded(image, margin)
+    expected = np.pad(image.numpy(), ((0, 0), (0, 0), (margin, margin), (margin, margin)), mode="reflect")
+    assert np.array_equal(around.numpy(), expected)
+    assert torch.equal(without_margin(around, margin), image)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -68,6 +69,16 @@ def _filtered(channel: Tensor, size: tuple[int, int]) -> Tensor:
 def _strips(height: int, width: int) -> Iterator[slice]:
     rows = max(1, STRIP // width)
     return (slice(top, top + rows) for top in range(0, height, rows))
+
+
+def surrounded(image: Tensor, margin: int) -> Tensor:
+    """1 x C x H x W with ``margin`` pixels more on each side, mirrored; it is less than the shorter side."""
+    return F.pad(image, (margin,) * 4, mode="reflect") if margin else image
+
+
+def without_margin(image: Tensor, margin: int) -> Tensor:
+    """What ``surrounded`` surrounded."""
+    return image[..., margin:-margin, margin:-margin] if margin else image
 
 
 def crop_to_aspect(image: Tensor, size: tuple[int, int]) -> Tensor:
