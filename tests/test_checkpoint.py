@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from impasto import checkpoint as module
-from impasto.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from impasto.checkpoint import Checkpoint, Outline, read_checkpoint, read_outline, write_checkpoint
 from impasto.errors import InputError
 from impasto.image.destination import writing_folder
 from impasto.kept_pairs import folder_of_pairs
@@ -231,6 +232,22 @@ def test_what_is_no_checkpoint_is_refused(what: str, tmp_path: Path) -> None:
         path.write_text("" if what == "nothing" else "some text, longer than eight bytes")
     with pytest.raises(InputError, match="no checkpoint"):
         read_checkpoint(path)
+
+
+def test_an_outline_is_read_without_the_tensors(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def without_tensors(path: Path, framework: str) -> Iterator[SimpleNamespace]:
+        with safe_open(path, framework=framework) as file:
+            yield SimpleNamespace(metadata=file.metadata)
+
+    monkeypatch.setattr(module, "safe_open", without_tensors)
+    assert read_outline(written) == Outline(done=6, planned=15, output="out.png")
+
+
+@pytest.mark.parametrize("change", [{"job": []}, {"job": {}}, {"record": {}}, {"history": 7}, {"format": 99}])
+def test_an_outline_of_what_does_not_fit_together_is_refused(change: dict[str, Any], written: Path) -> None:
+    with pytest.raises(InputError):
+        read_outline(changed(written, lambda about: about.update(change)))
 
 
 def test_another_format_is_refused(written: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from impasto.record import Record
 from impasto.result import Collected
 from impasto.steps import State
 
-__all__ = ["FORMAT", "Checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["FORMAT", "Checkpoint", "Outline", "read_checkpoint", "read_outline", "write_checkpoint"]
 
 FORMAT = 2
 """Raised when what an earlier impasto wrote cannot be read any more."""
@@ -43,6 +44,15 @@ class Checkpoint:
     state: State
     collected: Collected
     job: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Evaluations ``done`` of those ``planned``, and the ``output`` that the run is to write."""
+
+    done: int
+    planned: int
+    output: str
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -88,33 +98,52 @@ def _together(path: Path, solver: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read what ``write_checkpoint`` wrote; raise InputError if that is not what ``path`` is."""
-    try:
-        about, tensors = _read(path)
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise InputError(f"'{path}' is no checkpoint of impasto: {error}.") from None
-    if about.get("format") != FORMAT:
-        raise InputError(f"The checkpoint '{path}' was written by another version of impasto: go on with that one.")
+    about, tensors = _read(path)
     try:
         about["solver"] = _together(path, about["solver"])
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"The checkpoint '{path}' has lost its history: {error}.") from None
-    try:
+    with _telling_of_damage(path):
         return _checked(about, tensors)
+
+
+def read_outline(path: Path) -> Outline:
+    """Read what can be said of a checkpoint in a line, without its tensors; raise InputError if ``path`` is none."""
+    about, _ = _read(path, with_tensors=False)
+    with _telling_of_damage(path):
+        planned = sum(level.iterations for level in _record(about).levels)
+        return Outline(len(about["history"]), planned, about["job"]["output"])
+
+
+def _read(path: Path, *, with_tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get(KEY, "null"))
+            if not isinstance(about, dict):
+                raise ValueError("it is another file of safetensors")
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise InputError(f"'{path}' is no checkpoint of impasto: {error}.") from None
+    if about.get("format") != FORMAT:
+        raise InputError(f"The checkpoint '{path}' was written by another version of impasto: go on with that one.")
+    return about, tensors
+
+
+@contextmanager
+def _telling_of_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"The checkpoint '{path}' is damaged ({type(error).__name__}): it cannot be used.") from None
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    with safe_open(path, framework="pt") as file:
-        about = json.loads((file.metadata() or {}).get(KEY, "null"))
-        if not isinstance(about, dict):
-            raise ValueError("it is another file of safetensors")
-        return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+def _record(about: Mapping[str, Any]) -> Record:
+    return Record.model_validate_json(json.dumps(about["record"]))
 
 
 def _checked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint:
     """What the file says, if it is of one piece."""
-    record = Record.model_validate_json(json.dumps(about["record"]))
+    record = _record(about)
     step, best = (_restored(about[name], tensors) for name in ("step", "best"))
     level = record.plan()[step.level]
     step, best = (replace(each, margin=level.margin) for each in (step, best))

@@ -78,17 +78,16 @@ def _newest() -> Path:
 
 
 def _list() -> None:
-    from impasto.checkpoint import read_checkpoint
+    from impasto.checkpoint import read_outline
 
     for path in kept():
         try:
-            checkpoint = read_checkpoint(path)
+            outline = read_outline(path)
         except InputError as error:
             typer.echo(str(error), err=True)
             continue
-        done, of = len(checkpoint.collected.history), sum(level.iterations for level in checkpoint.record.levels)
         state = "running" if is_in_use(path) else f"{spell(time.time() - path.stat().st_mtime)} ago"
-        typer.echo(f"{path}\n    {done} of {of} evaluations of '{checkpoint.job['output']}', {state}")
+        typer.echo(f"{path}\n    {outline.done} of {outline.planned} evaluations of '{outline.output}', {state}")
 
 
 def _job(path: Path, folders: Sequence[Path], overwrite: bool) -> Job:
