@@ -25,6 +25,13 @@ def test_cost_is_summed_over_levels():
     assert cost.of_levels([small, large]) == pytest.approx(cost.of_level(small) + (5.0 + 2.0) / 3 + 2 * 5.0)
 
 
+def test_a_margin_costs_what_its_pixels_cost():
+    cost = Cost({"vgg19": 0.0}, {"vgg19": 1e-6})
+    plain = Level((100, 200), (100, 100), 1)
+    assert cost.of_evaluation(replace(plain, margin=16)) == pytest.approx(132 * 232 * 1e-6)
+    assert cost.of_evaluation(plain) == pytest.approx(100 * 200 * 1e-6)
+
+
 def test_tiles_cost_more_the_smaller_they_are():
     cost = Cost({"vgg19": 0.0}, {"vgg19": 1e-6})
     whole = cost.of_evaluation(Level((2000, 2000), (100, 100), 1))

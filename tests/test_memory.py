@@ -86,6 +86,24 @@ def test_half_the_precision_less_history_and_a_narrower_network_take_less() -> N
     assert footprint(pictures=GB).of_level(level(2048)) == usual + GB
 
 
+def test_a_margin_takes_what_its_pixels_take() -> None:
+    plain, around = level(2048), level(2048, margin=16)
+    wider = replace(plain, size=around.canvas)
+    assert footprint().of_level(plain) < footprint().of_level(around) == footprint().of_level(wider)
+    shallow = {"content_layers": {"relu3_1": 1.0}, "style_layers": {"relu3_1": 1.0}}
+    assert footprint(**shallow).of_level(level(2048, margin=16)) == footprint(**shallow).of_level(wider)
+
+
+def test_the_size_that_is_suggested_does_for_the_part_with_a_margin_too() -> None:
+    levels, limit = [level(8000, "compact", margin=16), level(8000, "compact")], GB
+    with pytest.raises(OptionError) as refusal:
+        fit_memory(levels, footprint(gigabytes=1), limit)
+    smaller = re.search(r"use --size (\d+) or less", str(refusal.value))
+    assert smaller is not None
+    side = int(smaller[1])
+    fit_memory([level(side, "compact", margin=16), level(side, "compact")], footprint(gigabytes=1), limit)
+
+
 def test_a_single_evaluation_needs_no_solver() -> None:
     once, twice, often = (footprint().least_of_level(replace(level(2048), iterations=count)) for count in (1, 2, 3))
     assert once < twice < often

@@ -75,7 +75,7 @@ def test_all_but_the_last_level_have_a_margin_that_can_be_mirrored(
         return
     assert finest.canvas == finest.size
     for level in coarse:
-        assert level.margin == min(MARGIN, min(level.size) - 1)
+        assert level.margin == min(MARGIN, min(level.size) // 2)
         assert level.canvas == (level.size[0] + 2 * level.margin, level.size[1] + 2 * level.margin)
 
 

@@ -74,6 +74,18 @@ def test_the_best_step_before_the_break_is_not_forgotten(make_transfer: MakeTran
     assert last.loss == -1
 
 
+def test_the_best_of_a_part_with_a_margin_is_not_forgotten_either(make_transfer: MakeTransfer) -> None:
+    transfer = with_margin(make_transfer(optimizer="adam", learning_rate=0.5))  # uphill from the first step on
+    steps = Steps(transfer)
+    for _ in range(2):
+        next(steps)
+    state = steps.state
+    assert state.best.index == 1
+    *_, last = (step for step in Steps(transfer, state) if step.level == 0)
+    assert torch.equal(last.pixels, state.best.pixels)
+    assert last.margin == transfer.levels[0].margin
+
+
 def test_there_is_no_state_before_the_first_step(make_transfer: MakeTransfer) -> None:
     with pytest.raises(ValueError, match="first step"):
         Steps(make_transfer()).state  # noqa: B018

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +144,8 @@ def _record(about: Mapping[str, Any]) -> Record:
 def _checked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpoint:
     """What the file says, if it is of one piece."""
     record = _record(about)
-    step, best = (_restored(about[name], tensors) for name in ("step", "best"))
-    level = record.plan()[step.level]
-    step, best = (replace(each, margin=level.margin) for each in (step, best))
+    level = record.plan()[about["step"]["level"]]
+    step, best = (_restored(about[name], tensors, level.margin) for name in ("step", "best"))
     shape = (1, 3, *level.canvas)
     if not 1 <= step.index <= step.of == level.iterations or step.level < 0:
         raise ValueError("it stands outside of its run")
@@ -177,12 +176,12 @@ def _described(step: Step, name: str, tensors: _Tensors) -> dict[str, Any]:
     }
 
 
-def _restored(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Step:
+def _restored(about: Mapping[str, Any], tensors: Mapping[str, Tensor], margin: int) -> Step:
     pixels, loss, gradient = (_with_tensors(about[name], tensors) for name in ("pixels", "loss", "gradient"))
     terms = {name: torch.tensor(value, dtype=torch.float64) for name, value in about["terms"].items()}
     evaluation = Evaluation(loss, gradient, terms)
     kept = {name: about[name] for name in ("index", "of", "level", "network", "tile")}
-    return Step(pixels, evaluation, **kept)
+    return Step(pixels, evaluation, margin=margin, **kept)
 
 
 class _Tensors:

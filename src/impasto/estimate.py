@@ -83,7 +83,7 @@ class Cost:
 
 def _padding(level: Level) -> float:
     """How many pixels are seen for each in tiles, which have others around them except at the picture's border."""
-    sides = (1 + 2 * HALO_OF_BF16 / level.tile * max(0.0, 1 - level.tile / side) for side in level.size)
+    sides = (1 + 2 * HALO_OF_BF16 / level.tile * max(0.0, 1 - level.tile / side) for side in level.canvas)
     return float(math.prod(sides))
 
 

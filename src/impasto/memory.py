@@ -106,7 +106,7 @@ def is_out_of_memory(error: Exception) -> bool:
 def in_smaller_tiles(level: Level, device: torch.device) -> Level:
     """The same in tiles of a quarter of the pixels; if they are as small as is of use, from main memory where there is
     another one, else raise ImpastoError."""
-    largest = level.tile or max(level.size)
+    largest = level.tile or max(level.canvas)
     if largest <= SMALLEST_TILE and level.vectors == "device" and device.type == "cuda":
         return replace(level, vectors="main memory")
     if largest <= SMALLEST_TILE:
@@ -200,7 +200,7 @@ class Footprint:
         """What is kept for the way back: of the whole picture, or of the largest padded tile."""
         itemsize = self.machine.dtype.itemsize
         layers = {*self.spec.content_layers, *self.spec.style_layers}
-        tiling = Tiling(level.tile or max(level.size), halo_of(self.machine.dtype))
+        tiling = Tiling(level.tile or max(level.canvas), halo_of(self.machine.dtype))
         padded = tiling.largest(level.canvas, network, layers)
         # The first layer is seen again instead of kept (see SeenAgain), if it is looked at.
         first = next(conv for _, conv in network)
@@ -263,7 +263,7 @@ def _choice(level: Level, footprint: Footprint, limit: float) -> Level | None:
 
 def _choices(level: Level, footprint: Footprint) -> Iterator[Level]:
     """From the fastest to the smallest."""
-    spec, tiles = footprint.spec, [side for side in TILES if side < max(level.size)]
+    spec, tiles = footprint.spec, [side for side in TILES if side < max(level.canvas)]
     places = [level]
     if footprint.machine.device.type == "cuda":
         places.append(replace(level, vectors="main memory"))

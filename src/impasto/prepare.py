@@ -121,15 +121,15 @@ def prepare(
 def _held_bytes(pictures: Mapping[str, Picture], schedule: Schedule, spec: StyleSpec) -> float:
     """What is kept all the while: the pictures as they were read, or with other colors at the sizes that count; and
     what to start from, if that is another one."""
-    level, read = schedule.levels[-1], {role: float(_bytes_of(picture)) for role, picture in pictures.items()}
-    noise = VECTOR * level.pixels if spec.init == "noise" else 0.0
+    pixels, read = math.prod(schedule.size), {role: float(_bytes_of(picture)) for role, picture in pictures.items()}
+    noise = VECTOR * float(pixels) if spec.init == "noise" else 0.0
     if spec.color == "style":
         return sum(read.values()) + noise
     photos = 2 if spec.color == "content" else 1  # gray, and with the colors to go back to
     start = read.get("init", 0.0)
     if "init" in pictures and spec.color == "content":
         start = VECTOR * float(math.prod(pictures["init"].size))
-    return VECTOR * float(photos * level.pixels + math.prod(level.style_size)) + start + noise
+    return VECTOR * float(photos * pixels + math.prod(schedule.levels[-1].style_size)) + start + noise
 
 
 def _bytes_of(picture: Picture) -> int:

@@ -20,8 +20,9 @@ Targets = Literal["kept", "again"]
 MOST_ITERATIONS = 1_000_000
 
 MARGIN = 16
-"""Pixels around all levels but the last: where a picture ends, a network sees what it mirrors there, and the style
-finds its way with less resistance, so that borders become gaudy, from the coarsest size on."""
+"""Pixels around all levels but the last, or half the shorter side: where a picture ends, a network sees what it
+mirrors there, and the style finds its way with less resistance, so that borders become gaudy, from the coarsest size
+on."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Level:
         tiles = f"tiles of {self.tile}" if self.tile else "at once"
         history = f", history {self.history} in {self.history_precision}" if self.history else ""
         vectors = ", vectors in main memory" if self.vectors == "main memory" else ""
-        about = f"{self.size[1]} x {self.size[0]}, {self.iterations} evaluations of {self.network}"
+        margin = f" and {self.margin} around" if self.margin else ""
+        about = f"{self.size[1]} x {self.size[0]}{margin}, {self.iterations} evaluations of {self.network}"
         targets = ", content seen again" if self.targets == "again" else ""
         return f"{about}, {tiles}{history}{vectors}{targets}"
 
@@ -87,9 +89,7 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
     early = round(spec.early_iterations * spec.num_iterations)
     if guide and early:
         final = max(1, round(spec.final_iterations * spec.num_iterations))
-        margin = min(MARGIN, min(levels[0].size) - 1)
-        first = replace(levels[0], iterations=early, network=guide, margin=margin)
-        levels = [replace(levels[0], iterations=final), first]
+        levels = [replace(levels[0], iterations=final), replace(levels[0], iterations=early, network=guide)]
     # However large the result is, it begins as small: the last factor goes on.
     factors = (*spec.coarse_iterations, *spec.coarse_iterations[-1:] * doublings(size))
     for depth, factor in enumerate(factors, start=1):
@@ -97,9 +97,10 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
         if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:
             break
         if level.iterations:
-            levels.append(replace(level, network=guide or level.network, margin=MARGIN))
+            levels.append(replace(level, network=guide or level.network))
     _check_iterations(levels)
-    return levels[::-1]
+    finest, *others = levels
+    return [*(replace(level, margin=min(MARGIN, min(level.size) // 2)) for level in others[::-1]), finest]
 
 
 def _check_iterations(levels: list[Level]) -> None:

@@ -128,7 +128,7 @@ class Record(_Part):
             if level.size[0] > self.size[0] or level.size[1] > self.size[1]:
                 raise ValueError("a level is larger than the picture")
             if level.margin >= min(level.size):
-                raise ValueError("a margin is larger than what it mirrors")
+                raise ValueError("a margin is as large as what it mirrors")
             if max(level.style_size) > 10 * max(self.size) + 10:
                 raise ValueError("a painting is larger than it can be")
         return self

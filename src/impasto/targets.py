@@ -65,16 +65,15 @@ def style_transfer_objective(
     Raises OptionError if nothing is wanted.
     """
     how = _How(extractor, tiling, recall, keep_content)
-    painting = _Seen(style, style_alpha)
+    photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)
     wanted = _Wanted.of(spec, extractor.network)
-    count = number_of_octaves((content.shape[-2], content.shape[-1]), painting.size, spec.octaves)
-    content = surrounded(content, margin)
-    photo = _Seen(content, None if content_alpha is None else surrounded(content_alpha, margin))
+    count = number_of_octaves(photo.size, painting.size, spec.octaves)
+    photo = photo.surrounded(margin)
     octaves = []
     for number in range(count):
         if number:
             photo, painting = photo.halved(), painting.halved()
-        smoothness = _smoothness(content, spec) if number == 0 else None
+        smoothness = _smoothness(photo.pixels, spec) if number == 0 else None
         octaves.append(_octave(how, photo, painting, wanted.shared(count), number, smoothness))
     if not any(octave.terms for octave in octaves):
         raise OptionError("All weights are 0, so nothing is wanted of the picture: raise one of them, or --strength.")
@@ -130,6 +129,11 @@ class _Seen:
     @property
     def size(self) -> tuple[int, int]:
         return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    def surrounded(self, margin: int) -> _Seen:
+        """With a margin, before any stride was asked for."""
+        alpha = None if self.alpha is None else surrounded(self.alpha, margin)
+        return _Seen(surrounded(self.pixels, margin), alpha, self.reduced)
 
     def halved(self) -> _Seen:
         return _Seen(halved(self.pixels), self.alpha, 2 * self.reduced)

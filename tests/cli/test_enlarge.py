@@ -49,7 +49,7 @@ def distance(one: str, other: str) -> float:
 def test_it_begins_with_the_picture(color, cli, folder):
     words = (*TWO_NETWORKS, "--color", color, "--strength", "0.9", "--num-iterations", "30")
     assert cli("stylize", "photo.jpg", "painting.png", *words, "-o", "painted.png").code == 0
-    assert distance("painted.png", "photo.jpg") > 1
+    assert distance("painted.png", "photo.jpg") > 1  # so that there is something to begin with
     outcome = cli("enlarge", "painted.png", "--num-iterations", "1", "-o", "same.png")  # which changes nothing yet
     assert outcome.code == 0, outcome.err
     assert distance("painted.png", "same.png") < 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -134,7 +135,8 @@ def _existing(files: Sequence[Path]) -> list[Path]:
 def check_outputs(job: Job, levels: Sequence[Level]) -> None:
     """Raise OptionError or OutputError unless all that the run is to write can be written."""
     _check_animation(job)
-    _check_giant(job, levels[-1].pixels)
+    pixels = math.prod(levels[-1].size)
+    _check_giant(job, pixels)
     check_sides(job.format, levels[-1].size)
     _check_checkpoint(job, levels)
     if job.output == STDOUT:
@@ -142,7 +144,7 @@ def check_outputs(job: Job, levels: Sequence[Level]) -> None:
         return
     _check_format(job)
     files = job.files(levels)
-    needed = levels[-1].pixels * BYTES_PER_PIXEL * (2 if job.format.keeps_16_bits else 1) * len(files)
+    needed = pixels * BYTES_PER_PIXEL * (2 if job.format.keeps_16_bits else 1) * len(files)
     try:
         existing = _existing(files)
         for path in existing:
