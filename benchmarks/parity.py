@@ -1,6 +1,6 @@
 """Finished pictures against those of the yardstick in ``baseline.py``: the same loss, or a better picture, sooner.
 
-python -m benchmarks.parity FOLDER OUTPUT [--pairs 6] [--size 512] [--evaluations 1000] [--shares 20 8]
+python -m benchmarks.parity FOLDER OUTPUT RESULTS.jsonl [--pairs 6] [--size 512] [--evaluations 1000] [--shares 20 8]
     [--strengths 0.35 0.5 0.7] [--set NAME=VALUE ...] [--only-baseline] [--skip 0]
 
 FOLDER has content/*.jpg and style/*.jpg. For each pair the yardstick is run to its end, which takes long: its picture
@@ -12,8 +12,9 @@ is kept in OUTPUT/baseline, and --only-baseline does no more. Then an evaluation
 - preset ``standard`` is run at each of the strengths: its style errors at the content error of the yardstick's picture,
   relative to the yardstick's, at half and at quarter size.
 
-What is there already is not made again, and a yardstick that was begun goes on from its checkpoint, to the last bit the
-same: after Ctrl-C or worse, give the same command again.
+A pair takes half an hour, so what was found of each is appended to RESULTS at once, and a pair that is there with the
+same settings is not compared again. Pictures that are there are not made again either, and a yardstick that was begun
+goes on from its checkpoint, to the last bit the same: after Ctrl-C or worse, give the same command again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -48,6 +49,9 @@ WARM_UP, TIMED = 2, 5
 STANDARD = Way("standard", {"network": "vgg19", "coarse_network": "compact"})
 FIGURES = ("style_error_half", "style_error_quarter", "sliced_wasserstein_half", "sliced_wasserstein_quarter")
 """What a picture of preset ``standard`` is compared by."""
+
+Found: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Of one pair: way -> figure -> ratio to the yardstick's."""
 
 
 @dataclass(frozen=True)
@@ -161,15 +165,26 @@ class Comparison:
         time = median(each["seconds"] for each in dial) / entry["seconds"]
         return ratios | {"lowest content error": lowest, "time": time}
 
+    def found(self, pair: Pair, entry: dict[str, Any], shares: Sequence[int], strengths: Sequence[float]) -> Found:
+        """All that is compared of one pair."""
+        entry = self.yardstick(pair).timed(entry)
+        found = {f"classic, 1/{share}": self.parity(pair, entry, share) for share in shares}
+        return found | ({"standard": self.standard(pair, entry, strengths)} if strengths else {})
 
-def rows(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[str]:
+
+def rows(found: Sequence[Found]) -> Iterator[str]:
     """A table in Markdown: medians over pairs, and their range."""
     yield "| | | median | from | to |"
     yield "|---|---|---:|---:|---:|"
-    for way, each in found.items():
-        for name in each[0]:
-            values = [pair[name] for pair in each]
+    for way, figures in found[0].items():
+        for name in figures:
+            values = [each[way][name] for each in found]
             yield f"| {way} | {name} | {median(values):.3f} | {min(values):.3f} | {max(values):.3f} |"
+
+
+def read_lines(results: Path) -> list[dict[str, Any]]:
+    """What was found before, an entry a pair."""
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
 
 
 def tell(line: str) -> None:
@@ -178,12 +193,13 @@ def tell(line: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing; print the table and keep it as OUTPUT/report.json."""
+    """Run what is missing, keep what is found, print the table."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks.parity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("results", type=Path)
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--skip", type=int, default=0, help="leave so many of the first pairs to others")
     parser.add_argument("--size", type=int, default=512)
@@ -195,23 +211,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     pictures = Pictures(parsed.folder)
     comparison = Comparison(pictures, parsed.output, parsed.size, dict(parsed.settings))
-    found: dict[str, list[dict[str, float]]] = {}
-    chosen = choose_pairs(pictures.names("content"), pictures.names("style"), parsed.pairs)[parsed.skip :]
-    for pair in chosen:
-        yardstick = comparison.yardstick(pair)
-        entry = yardstick.finish(parsed.evaluations)
-        if parsed.only_baseline:
-            continue
-        entry = yardstick.timed(entry)
-        for share in parsed.shares:
-            found.setdefault(f"classic, 1/{share}", []).append(comparison.parity(pair, entry, share))
-        if parsed.strengths:
-            found.setdefault("standard", []).append(comparison.standard(pair, entry, parsed.strengths))
-        tell(f"{' x '.join(pair)}: {json.dumps({way: each[-1] for way, each in found.items()})}")
+    settings = {
+        "size": parsed.size,
+        "evaluations": parsed.evaluations,
+        "shares": parsed.shares,
+        "strengths": parsed.strengths,
+        "settings": dict(parsed.settings),
+    }
+    before = {
+        tuple(line["pair"]): line["found"] for line in read_lines(parsed.results) if settings.items() <= line.items()
+    }
+    found: list[Found] = []
+    for pair in choose_pairs(pictures.names("content"), pictures.names("style"), parsed.pairs)[parsed.skip :]:
+        if pair not in before:
+            entry = comparison.yardstick(pair).finish(parsed.evaluations)
+            if parsed.only_baseline:
+                continue
+            before[pair] = comparison.found(pair, entry, parsed.shares, parsed.strengths)
+            tell(f"{' x '.join(pair)}: {json.dumps(before[pair])}")
+            with parsed.results.open("a") as file:
+                about = {"commit": commit(), "device": device_name(), "pair": pair} | settings
+                file.write(json.dumps(about | {"found": before[pair]}) + "\n")
+        found.append(before[pair])
     if found:
         print("\n".join(rows(found)))
-        report = {"commit": commit(), "device": device_name(), "size": parsed.size, "pairs": chosen, "found": found}
-        write_bytes(json.dumps(report, indent=2).encode(), parsed.output / "report.json", overwrite=True)
 
 
 if __name__ == "__main__":
