@@ -16,6 +16,7 @@ from impasto.grid import HALO_OF_BF16
 from impasto.objective import bounded
 from impasto.optimize import Step
 from impasto.pyramid import Level
+from impasto.replay import RECORDED_AT, Replayed, replayed
 from impasto.targets import number_of_octaves, style_transfer_objective
 from impasto.transfer import Transfer
 
@@ -131,7 +132,7 @@ def _of_step(cost: Cost, level: Level, *, first: bool) -> float:
 
 
 def measure_cost(transfer: Transfer) -> Cost:
-    """Time each network's objective on one tiny picture and on larger ones, the better of two runs each.
+    """Time each network's objective on one tiny picture and on larger ones, the best of some runs each.
 
     On a CPU that takes about a second a network. Evaluations are linear in the pixels once they are long enough.
     """
@@ -170,8 +171,9 @@ def _time_evaluation(transfer: Transfer, extractor: Extractor, side: int) -> flo
     picture = torch.linspace(0, 1, 3 * side * side, device=transfer.machine.device).view(1, 3, side, side)
     times = []
     with using_threads(transfer.machine.threads), keeping_freed_memory():
-        evaluate = bounded(style_transfer_objective(extractor, picture, picture.flip(-1), transfer.spec))
-        for _ in range(2):
+        objective = style_transfer_objective(extractor, picture, picture.flip(-1), transfer.spec)
+        evaluate = replayed(bounded(objective), picture)
+        for _ in range(RECORDED_AT + 1 if isinstance(evaluate, Replayed) else 2):
             start = time.perf_counter()
             float(evaluate(picture).gradient.sum())  # the number waits for the device
             times.append(time.perf_counter() - start)

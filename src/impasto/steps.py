@@ -17,6 +17,7 @@ from impasto.memory import in_smaller_tiles, is_out_of_memory
 from impasto.objective import bounded
 from impasto.optimize import Step, optimize
 from impasto.pyramid import Level
+from impasto.replay import replayed
 from impasto.solvers import Solver
 from impasto.transfer import Transfer
 
@@ -124,7 +125,7 @@ class Steps(Iterator[Step]):
         while True:
             try:
                 with keeping_freed_memory(keeps):
-                    evaluate = bounded(transfer.objective(level))
+                    evaluate = replayed(bounded(transfer.objective(level)), pixels, in_tiles=level.tile > 0)
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
                         yield replace(step, finish=finish, **_about(place, level))
