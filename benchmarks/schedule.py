@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import geometric_mean
@@ -41,6 +41,9 @@ from impasto.solvers import LBFGS, Solver
 from impasto.spec import RunOptions
 from impasto.steps import Steps
 from impasto.transfer import Transfer
+
+WINDOW = 20
+"""Evaluations over which it counts how much the loss falls."""
 
 FIGURES = ("content_error", "style_error", "style_error_half", "style_error_quarter", "sliced_wasserstein")
 
@@ -78,8 +81,10 @@ def carried(old: Solver, new: Solver, before: Level, after: Level) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """What is different: options; what is done to the prepared run; to a picture that has grown; to a new solver; and
-    the options of the objective at the full size only, of those at coarser ones only."""
+    """What is different: options; what is done to the prepared run; to a picture that has grown; to a new solver; the
+    options of the objective at the full size only, of those at coarser ones only; and the share of itself by which the
+    loss has to fall in ``WINDOW`` evaluations for a level to go on, the last one for as long as there is time.
+    """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     prepared: Callable[[Transfer], Transfer] = lambda transfer: transfer
@@ -87,12 +92,15 @@ class Way:
     carries: Callable[[Level, Level], bool] = lambda before, after: False
     finest: Mapping[str, Any] = field(default_factory=dict)
     coarser: Mapping[str, Any] = field(default_factory=dict)
+    falls: float | None = None
 
-    def steps(self, transfer: Transfer) -> Iterator[Step]:
+    def steps(self, transfer: Transfer, cost: Cost) -> Iterator[Step]:
         """As ``Steps``, with what is different."""
-        if self.grown is None and not self.finest and not self.coarser and self.carries is Way.carries:
+        is_usual = self.grown is None and not self.finest and not self.coarser and self.falls is None
+        if is_usual and self.carries is Way.carries:
             yield from Steps(transfer)
             return
+        seconds = sum(level.iterations * cost.of_evaluation(level) for level in transfer.levels)
         pixels, solver, last = as_floats(transfer.init), None, None
         finest = transfer.levels[-1].size
         for place, level in enumerate(transfer.levels):
@@ -104,14 +112,40 @@ class Way:
                 here = surrounded(grown, level.margin)
             changes = self.finest if level.size == finest else self.coarser
             own = replace(transfer, spec=transfer.spec.model_copy(update=dict(changes)))
+            is_last = place + 1 == len(transfer.levels)
+            if self.falls is not None:
+                level = replace(
+                    level, iterations=max(1, int((1 if is_last else 0.5) * seconds / cost.of_evaluation(level)))
+                )
             fresh = transfer.solver(level)
             if last and solver and self.carries(last, level):
                 carried(solver, fresh, last, level)
             solver, last = fresh, level
-            for step in optimize(here, bounded(own.objective(level)), solver, level.iterations):
+            steps = optimize(here, bounded(own.objective(level)), solver, level.iterations)
+            for step in steps if is_last or self.falls is None else until_slow(steps, self.falls):
+                seconds -= cost.of_evaluation(level)
                 step = replace(step, level=place, network=level.network, margin=level.margin)
                 pixels = step.within_margin
                 yield step
+
+
+def until_slow(steps: Iterable[Step], falls: float) -> Iterator[Step]:
+    """``steps`` until the lowest loss of them falls by less than that share of itself in ``WINDOW`` of them; the best
+    one at last."""
+    lowest: list[float] = []
+    best = None
+    for step in steps:
+        best = step.better_than(best)
+        lowest.append(best.loss)
+        if len(lowest) > WINDOW and lowest[-1 - WINDOW] - lowest[-1] < falls * lowest[-1]:
+            yield best
+            return
+        yield step
+
+
+def without_margins(transfer: Transfer) -> Transfer:
+    """All parts of the run on canvases of the picture's own size."""
+    return transfer.with_levels([replace(level, margin=0) for level in transfer.levels])
 
 
 def without(*layers: str) -> dict[str, Any]:
@@ -148,6 +182,10 @@ WAYS: dict[str, Way] = {
     "start from the painting": Way({"init": "style"}),
     "start from noise": Way({"init": "noise"}),
     "details of the photo when growing": Way(grown=with_details),
+    "without margins": Way(prepared=without_margins),
+    "until it falls by less than 2 %": Way(falls=0.02),
+    "until it falls by less than 5 %": Way(falls=0.05),
+    "until it falls by less than 10 %": Way(falls=0.1),
     "relu5_1 at coarse sizes only": Way(finest=without("relu5_1")),
     "no relu5_1": Way(without("relu5_1")),
     "relu5_1 at the full size only": Way(coarser=without("relu5_1")),
@@ -172,7 +210,7 @@ class Trial:
         """Paint it in so many seconds, save it, and measure the file."""
         transfer = self.prepared(way)
         transfer = transfer.with_levels(fit_levels(transfer.levels, cost, seconds * SPARE))
-        result = transfer.result(way.steps(transfer))
+        result = transfer.result(way.steps(transfer, cost))
         with TemporaryDirectory() as folder:
             saved = Path(folder) / "result.png"
             result.save(saved)

@@ -119,6 +119,7 @@ def failing(error: Exception, at: int, monkeypatch: pytest.MonkeyPatch) -> list[
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        RuntimeError("input tensor must fit into 32-bit index math"),
     ],
 )
 @pytest.mark.parametrize("evaluation", [1, 3])

@@ -98,8 +98,8 @@ def total_bytes(device: torch.device) -> int | None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether ``error`` says that an allocation failed; PyTorch has a type of its own for that on GPUs only."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
+    """Whether ``error`` says that an allocation failed, or that a GPU cannot count so many values."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "must fit into 32-bit index math")
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 

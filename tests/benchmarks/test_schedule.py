@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.schedule import WAYS, carried, table, with_details
+from benchmarks.schedule import WAYS, WINDOW, carried, table, until_slow, with_details
 from impasto.image.resize import resize
+from impasto.objective import Evaluation
+from impasto.optimize import Step
 from impasto.presets import resolve_spec
 from impasto.pyramid import Level
 from impasto.solvers import LBFGS
@@ -29,6 +31,18 @@ def test_a_picture_that_only_grew_gets_its_details_back(picture: Picture) -> Non
     grown = resize(small, (32, 48))
     assert (grown - photo).abs().mean() > 0.01
     torch.testing.assert_close(with_details(small, grown, photo), photo.clamp(0, 1))
+
+
+@pytest.mark.parametrize(("falls", "after"), [(0.5, WINDOW + 1), (0.01, WINDOW + 10)])
+def test_it_ends_when_the_loss_hardly_falls_and_with_the_best(falls: float, after: int) -> None:
+    losses = [100.0 - number for number in range(9)] + [90.0] + [91.0] * 100
+    steps = [
+        Step(torch.full((1, 3, 1, 1), loss), Evaluation(torch.tensor(loss), torch.zeros(())), index, 110)
+        for index, loss in enumerate(losses, start=1)
+    ]
+    found = list(until_slow(steps, falls))
+    assert len(found) == after
+    assert found[-1].loss == min(losses)
 
 
 def solver_of(scale: Tensor, size: tuple[int, int], steps: int) -> LBFGS:
