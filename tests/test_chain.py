@@ -59,21 +59,6 @@ def test_it_is_autograds(
     torch.testing.assert_close(pulled(ours, pixels), pulled(expected, pixels), rtol=1e-12, atol=1e-12)
 
 
-def test_what_is_told_of_a_layer_comes_back_with_what_goes_on(chain: Chain, tiny: Network, picture: Picture) -> None:
-    network = replace(tiny, teacher=replace(tiny, blocks=((4, 4), (6, 6), (8, 8, 8, 8), (9,) * 4, (8,) * 4)))
-    network = replace(network, rectified=("relu4_2",))
-    told = torch.randn(9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    weights = {**chain.weights, "relu4_2.weight": told[:, :-1, None, None], "relu4_2.bias": told[:, -1]}
-    chain = replace(chain, network=network, weights=weights)
-    pixels = (100 * picture(32, 48) - 50).requires_grad_()
-    ours, expected = chain(pixels, TAPS[-1]), learning(chain)(pixels, TAPS[-1])
-    plain = replace(chain, network=tiny)(pixels, TAPS[-1])
-    by_hand = (torch.einsum("oc,bchw->bohw", told[:, :-1], plain["relu4_2"]) + told[:, -1, None, None]).relu()
-    torch.testing.assert_close(ours["relu4_2"], by_hand)
-    assert torch.equal(ours["relu5_1"], plain["relu5_1"])
-    torch.testing.assert_close(pulled(ours, pixels), pulled(expected, pixels), rtol=1e-12, atol=1e-12)
-
-
 def test_layers_from_which_nothing_comes_back_are_passed(chain: Chain, picture: Picture) -> None:
     pixels = picture(32, 32).requires_grad_()
     seen = chain(pixels, ["relu1_1", "relu3_1", "relu5_1"])

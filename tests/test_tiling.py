@@ -47,16 +47,8 @@ def spec(**options: Any) -> StyleSpec:
 
 @pytest.fixture
 def student(tiny: Network) -> Extractor:
-    blocks = ((3, 3), (5, 5), (6,) * 4, (6,) * 4, (8,))
-    network = replace(
-        tiny,
-        name="student",
-        source="",
-        blocks=blocks,
-        teacher=tiny,
-        rectified=("relu4_2",),
-        guard=("relu3_1", 0.2),
-    )
+    blocks = ((3, 3), (5, 5), (6,) * 4, (6,) * 4, (6,))
+    network = replace(tiny, name="student", source="", blocks=blocks, teacher=tiny, guard=("relu3_1", 0.2))
     generator = torch.Generator().manual_seed(5)
     weights = {
         name: torch.randn(shape, generator=generator, dtype=torch.float64) * 0.3

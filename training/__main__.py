@@ -1,6 +1,6 @@
 """Distil the built-in network from VGG-19.
 
-python -m training PICTURES FOLDER [--shape 16x2/48x2/72x4/144x3,192/512] [--rounds 100] [--device cuda]
+python -m training PICTURES FOLDER [--shape 16x2/48x2/72x4/144x4/256] [--rounds 100] [--device cuda]
 
 PICTURES is a folder of JPEG and PNG pictures, any size from 96 pixels. Everything is kept in FOLDER after each round:
 the same command goes on where it was, with more --rounds if you like.
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", type=network_of_shape, default=COMPACT, help="channels: training.study has the form")
-    parser.add_argument("--start", default="pruned", help="pruned, random, or a file of weights (.safetensors)")
+    parser.add_argument("--start", choices=("pruned", "random"), default="pruned")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for option in fields(Plan):
         parser.add_argument(f"--{option.name.replace('_', '-')}", type=type(option.default), default=option.default)

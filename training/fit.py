@@ -7,12 +7,9 @@ a greedy choice in place of their lasso.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
-from safetensors.torch import load_file
 from torch import Generator, Tensor
 
 from impasto.features import Extractor
@@ -30,26 +27,21 @@ CHOICE = 1e-2
 
 
 def first_student(start: str, network: Network, teacher: Extractor, corpus: Corpus, seed: int) -> Student:
-    """The student that a run begins with: VGG-19 ``pruned``, ``random`` numbers, or the weights of a file, as far as
-    they fit, and the rest pruned."""
+    """The student that a run begins with: VGG-19 ``pruned``, or ``random`` numbers."""
     generator = Generator().manual_seed(seed)
     if start == "random":
         return Student.random(network, generator)
-    kept = {} if start == "pruned" else {name: tensor.float() for name, tensor in load_file(Path(start)).items()}
     crops = [corpus.crops(8, 128, generator) for _ in range(16)]
-    pictures = [disturbed(crop, generator) if index % 2 else crop for index, crop in enumerate(crops)]
-    return pruned(network, teacher, pictures, kept)
+    return pruned(
+        network, teacher, [disturbed(crop, generator) if index % 2 else crop for index, crop in enumerate(crops)]
+    )
 
 
-def pruned(
-    network: Network, teacher: Extractor, pictures: Sequence[Tensor], kept: Mapping[str, Tensor] | None = None
-) -> Student:
+def pruned(network: Network, teacher: Extractor, pictures: Sequence[Tensor]) -> Student:
     """Take channels of VGG-19 as they are, and make up for the others as well as the ones before allow.
 
-    ``pictures`` are batches that are looked at, float32 in [0, 1]. Kernels and biases that are ``kept`` stay as they
-    are, if they have the shape that is wanted; only their maps are found anew.
+    ``pictures`` are batches that are looked at, float32 in [0, 1].
     """
-    kept = kept or {}
     weights: dict[str, Tensor] = {}
     slopes: dict[str, Tensor] = {}
     units: dict[str, float] = {}
@@ -58,31 +50,21 @@ def pruned(
     for _, conv in network:
         layer = conv.layer
         truth = _second_moments(teacher, layer, pictures)
-        unit = float(truth.diagonal()[:-1].mean().sqrt())
         chosen = chosen_channels(truth, conv.outputs)
         spread = truth.diagonal()[:-1][chosen].sqrt().float().clamp_min(1e-3)
-        if not network.has_map(layer):  # it gives VGG-19's channels, each as it is
-            spread = torch.ones_like(spread)
         kernel = whole[f"{conv.name}.weight"][chosen] / spread[:, None, None, None]
         bias = whole[f"{conv.name}.bias"][chosen] / spread
         if affine is not None:
             bias = bias + torch.einsum("oikl,i->o", kernel, affine[:, -1])
             kernel = torch.einsum("oikl,ic->ockl", kernel, affine[:, :-1])
-        for part, found in (("weight", kernel), ("bias", bias)):
-            name = f"{conv.name}.{part}"
-            fits = name in kept and kept[name].shape == found.shape
-            weights[name] = kept[name].to(teacher.device) if fits else found
-        student = Extractor(replace(network, rectified=()), weights, device=teacher.device, dtype=teacher.dtype)
+        weights[f"{conv.name}.weight"], weights[f"{conv.name}.bias"] = kernel, bias
+        student = Extractor(network, weights, device=teacher.device, dtype=teacher.dtype)
         affine = fitted_map(*inner_products(student, teacher, [layer], pictures)[layer])
         if layer in TAPS:
-            units[layer] = unit
-        if layer in TAPS and network.has_map(layer):
-            slopes[layer] = affine / unit
-    kernels, biases = {}, {}
-    for _, conv in network:
-        scale = 1 / units[conv.layer] if conv.layer in TAPS and conv.layer not in slopes else 1.0
-        kernels[conv.name] = scale * weights[f"{conv.name}.weight"].flatten(1).contiguous()
-        biases[conv.name] = scale * weights[f"{conv.name}.bias"]
+            units[layer] = float(truth.diagonal()[:-1].mean().sqrt())
+            slopes[layer] = affine / units[layer]
+    kernels = {conv.name: weights[f"{conv.name}.weight"].flatten(1).contiguous() for _, conv in network}
+    biases = {conv.name: weights[f"{conv.name}.bias"] for _, conv in network}
     return Student(network, kernels, biases, slopes, units)
 
 

@@ -15,17 +15,7 @@ from torch import Generator, Tensor
 from impasto.features import Extractor, Features
 from training.student import TAPS, Student
 
-__all__ = [
-    "CONTENT",
-    "STYLES",
-    "Goal",
-    "Metric",
-    "Targets",
-    "moment_matrices",
-    "own_metric",
-    "student_metric",
-    "targets",
-]
+__all__ = ["CONTENT", "STYLES", "Goal", "Metric", "moment_matrices", "own_metric", "student_metric", "targets"]
 
 CONTENT = "relu4_2"
 STYLES = tuple(tap for tap in TAPS if tap != CONTENT)
@@ -82,10 +72,9 @@ def own_metric(tap: str, vectors: Tensor) -> Tensor:
 
 
 def student_metric(student: Student) -> Metric:
-    """Through the student's maps, where it has them: v (Aᵀ A). Unlike a factor of it, it can be differentiated wherever
-    the maps are."""
+    """Through the student's maps: v (Aᵀ A). Unlike a factor of it, it can be differentiated wherever the maps are."""
     inner = {tap: affine.T @ affine for tap, affine in student.maps.items()}
-    return lambda tap, vectors: vectors @ inner[tap] if tap in inner else own_metric(tap, vectors)
+    return lambda tap, vectors: vectors @ inner[tap]
 
 
 def targets(extractor: Extractor, metric: Metric, goal: Goal) -> Targets:

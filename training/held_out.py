@@ -11,7 +11,7 @@ from impasto.features import Extractor
 from training.canvases import advanced, new_canvas
 from training.goals import own_metric
 from training.lessons import PIXELS, Lesson, lesson, ordinary_lessons
-from training.losses import distance_errors, feature_errors, gradient_error, moment_errors
+from training.losses import feature_errors, gradient_error, moment_errors
 from training.pictures import Corpus
 from training.student import Student
 
@@ -37,7 +37,7 @@ class HeldOut:
         return cls(tuple(lessons))
 
     def figures(self, student: Student, dtype: torch.dtype) -> dict[str, float]:
-        """Relative errors of features, moments and distances by tap, and of gradients (1 - cosine, mostly)."""
+        """Relative errors of features and of moments by tap, and of gradients (1 - cosine, mostly)."""
         sums: dict[str, list[float]] = {}
         for each in self.lessons:
             with torch.no_grad():
@@ -46,9 +46,6 @@ class HeldOut:
                     for tap, error in errors(student, seen, each).items():
                         sums.setdefault(f"{kind} {tap}", []).append(float(error))
             if each.goal is not None:
-                with torch.no_grad():
-                    for tap, error in distance_errors(student, seen, each, dtype).items():
-                        sums.setdefault(f"d {tap}", []).append(float(error))
                 error = gradient_error(student, each, dtype).detach()
                 sums.setdefault("gradient", []).append(float(error))
         return {name: round(sum(values) / len(values), 4) for name, values in sums.items()}

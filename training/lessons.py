@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from impasto.features import Extractor, Features
 from training.canvases import Canvas
-from training.goals import Goal, Targets, gradient, moment_matrices, own_metric, targets
+from training.goals import Goal, gradient, moment_matrices, own_metric, targets
 from training.pictures import Corpus, disturbed
 from training.student import TAPS
 
@@ -29,14 +29,12 @@ SIDES = (96, 128, 128, 176, 256)
 
 @dataclass(frozen=True)
 class Lesson:
-    """Pictures, what VGG-19 sees in them, and, for pictures under optimization, what it wants to see and where it would
-    move their pixels."""
+    """Pictures, what VGG-19 sees in them, and, for pictures under optimization, where it would move their pixels."""
 
     pictures: Tensor
     features: Features
     moments: dict[str, Tensor]
     goal: Goal | None = None
-    wanted: Targets | None = None
     gradient: Tensor | None = None
 
 
@@ -49,7 +47,7 @@ def lesson(teacher: Extractor, pictures: Tensor, goal: Goal | None = None) -> Le
     if goal is None:
         return Lesson(pictures, features, moments)
     wanted = targets(teacher, own_metric, goal)
-    return Lesson(pictures, features, moments, goal, wanted, gradient(teacher, own_metric, wanted, goal, pictures))
+    return Lesson(pictures, features, moments, goal, gradient(teacher, own_metric, wanted, goal, pictures))
 
 
 def ordinary_lessons(teacher: Extractor, corpus: Corpus, count: int, generator: Generator) -> Iterator[Lesson]:

@@ -29,12 +29,11 @@ __all__ = ["ship"]
 
 def ship(student: Student, teacher: Extractor, pictures: Sequence[Tensor], target: Path) -> None:
     """Write kernels, biases and maps as float16, beside ``target`` and renamed into place."""
-    tensors = student.weights()
-    others = [
-        layer for layer in student.network.layers if f"{layer}.map" not in tensors and student.network.has_map(layer)
-    ]
-    for layer, products in inner_products(student.extractor(teacher.dtype), teacher, others, pictures).items():
-        tensors[f"{layer}.map"] = fitted_map(*products)
+    tensors, learned = student.weights(), student.maps
+    others = [layer for layer in student.network.layers if layer not in learned]
+    products = inner_products(student.extractor(teacher.dtype), teacher, others, pictures)
+    for layer in student.network.layers:
+        tensors[f"{layer}.map"] = learned[layer] if layer in learned else fitted_map(*products[layer])
     halves = {name: tensor.detach().cpu().half().contiguous() for name, tensor in tensors.items()}
     if not all(bool(tensor.isfinite().all()) for tensor in halves.values()):
         raise SystemExit("Some numbers do not fit into half precision.")

@@ -23,8 +23,7 @@ class Student:
     """``kernels`` are outputs x (inputs * 9), ``biases`` outputs, ``slopes`` VGG-19's channels x (own channels + 1).
 
     ``units`` are by how much VGG-19's features exceed the student's, whose own are about 1, at each tap: slopes times
-    units are the maps, and all that is learned is of the same order. A tap that has VGG-19's channels itself has no
-    slopes, and its kernel and bias times units are those of the network.
+    units are the maps, and all that is learned is of the same order.
     """
 
     network: Network
@@ -42,7 +41,7 @@ class Student:
             kernels[conv.name] = spread * torch.randn(conv.outputs, conv.inputs * 9, generator=generator)
             biases[conv.name] = torch.zeros(conv.outputs)
         wide, narrow = _channels(network.teacher or VGG19), _channels(network)
-        for tap in filter(network.has_map, TAPS):
+        for tap in TAPS:
             slopes[tap] = torch.randn(wide[tap], narrow[tap] + 1, generator=generator) / narrow[tap] ** 0.5
         kernels[next(iter(kernels))] /= PIXEL
         return cls(network, kernels, biases, slopes, dict.fromkeys(TAPS, 100.0))
@@ -56,37 +55,23 @@ class Student:
 
     @property
     def maps(self) -> dict[str, Tensor]:
-        """The affine maps from what is seen at taps to VGG-19's channels, C' x (C + 1); differentiable."""
-        return {tap: affine for tap, affine in self._all_maps().items() if tap not in self.network.rectified}
-
-    def _all_maps(self) -> dict[str, Tensor]:
+        """The affine map of each tap to VGG-19's channels, C' x (C + 1); differentiable."""
         return {tap: self.units[tap] * slopes for tap, slopes in self.slopes.items()}
 
     def weights(self) -> dict[str, Tensor]:
-        """Kernels as outputs x inputs x 3 x 3, biases, and the maps of the taps; differentiable."""
-        weights = {f"{tap}.map": affine for tap, affine in self._all_maps().items()}
-        for _, conv in self.network:
-            unit = 1.0 if conv.layer not in TAPS or conv.layer in self.slopes else self.units[conv.layer]
-            weights[f"{conv.name}.weight"] = unit * self.kernels[conv.name].view(conv.outputs, -1, 3, 3)
-            weights[f"{conv.name}.bias"] = unit * self.biases[conv.name]
-        return weights
+        """What an Extractor takes: kernels as outputs x inputs x 3 x 3, and biases."""
+        weights = {f"{name}.weight": kernel.view(len(kernel), -1, 3, 3) for name, kernel in self.kernels.items()}
+        return weights | {f"{name}.bias": bias for name, bias in self.biases.items()}
 
     def extractor(self, dtype: torch.dtype) -> Extractor:
-        """The network as it is used; differentiable with respect to all but maps that are not rectified."""
-        rectified = {f"{tap}.map" for tap in self.network.rectified}
-        weights = {
-            name: tensor for name, tensor in self.weights().items() if name in rectified or not name.endswith(".map")
-        }
+        """The network as it is used; differentiable with respect to kernels and biases."""
+        weights = self.weights()
         return Extractor(self.network, weights, device=next(iter(weights.values())).device, dtype=dtype)
 
     def mapped(self, seen: Features) -> Features:
-        """What is seen at the taps -> what VGG-19 would see there."""
-        return {tap: self.mapped_tap(tap, seen[tap]) for tap in TAPS}
-
-    def mapped_tap(self, tap: str, features: Tensor) -> Tensor:
-        """The same of a single tap."""
+        """Features of the taps -> what VGG-19 would see there."""
         maps = self.maps
-        return mapped(maps[tap], features) if tap in maps else features
+        return {tap: mapped(maps[tap], seen[tap]) for tap in TAPS}
 
     @classmethod
     def restored(cls, network: Network, parameters: dict[str, Tensor], units: dict[str, float]) -> Student:
@@ -122,7 +107,7 @@ class Student:
 def network_of_shape(shape: str) -> Network:
     """The network that the package ships, with other channels: those of each convolution, block by block.
 
-    They are written as 16x2/48x2/72x4/144x3,192/512, or 16,16/32,32/...; raises ValueError for what is neither.
+    They are written as 16x2/48x2/72x4/144x4/256, or 16,16/32,32/...; raises ValueError for what is neither.
     """
     blocks = []
     for block in shape.split("/"):

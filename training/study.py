@@ -2,10 +2,9 @@
 
 python -m training.study PICTURES SHAPE ... [--steps 300] [--start pruned]
 
-SHAPE gives the channels of each convolution, block by block, as 16x2/48x2/72x4/144x3,192/512. With +residual at its
-end, the second and third convolution of blocks 3 and 4 make a residual block (He et al. 2016); with +linear, no layer
-is rectified after its map. Prints a line of JSON for each: the errors on lessons that were not taught, summed over
-layers and by layer, and the seconds of a step.
+SHAPE gives the channels of each convolution, block by block, as 16x2/48x2/72x4/144x4/256. With +residual at its end,
+the second and third convolution of blocks 3 and 4 make a residual block (He et al. 2016). Prints a line of JSON for
+each: the errors on lessons that were not taught, summed over layers and by layer, and the seconds of a step.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,7 +21,7 @@ from torch import Generator, Tensor
 from impasto.chain import Chain, WayBack
 from impasto.features import Extractor
 from impasto.hardware import has_native_bf16
-from impasto.networks import VGG19, Network
+from impasto.networks import VGG19
 from impasto.weights import load_weights
 from training.fit import first_student
 from training.lessons import Lesson, ordinary_lessons
@@ -31,7 +30,7 @@ from training.pictures import Corpus
 from training.student import Student, network_of_shape
 from training.train import Plan, optimizers, take_step
 
-RESIDUAL, LINEAR = "+residual", "+linear"
+RESIDUAL = "+residual"
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,9 @@ def examined(student: Student, lessons: list[Lesson], dtype: torch.dtype) -> dic
 
 
 def _shape(text: str) -> str:
-    """What ``network`` can read; raise ValueError for others."""
-    network(text)
+    """What ``network_of_shape`` can read, once its end is off; raise ValueError for others."""
+    network_of_shape(text.removesuffix(RESIDUAL))
     return text
-
-
-def network(shape: str) -> Network:
-    """The network of a SHAPE, without what its end says of residual blocks."""
-    channels, *ends = shape.split("+")
-    if unknown := {f"+{end}" for end in ends} - {RESIDUAL, LINEAR}:
-        raise ValueError(f"{unknown} is neither {RESIDUAL} nor {LINEAR}")
-    found = network_of_shape(channels)
-    return replace(found, rectified=()) if LINEAR in shape else found
 
 
 def main() -> None:
@@ -107,7 +97,7 @@ def main() -> None:
     parser.add_argument("shapes", nargs="+", type=_shape, metavar="SHAPE")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--lessons", type=int, default=96)
-    parser.add_argument("--start", default="pruned", help="pruned, random, or a file of weights (.safetensors)")
+    parser.add_argument("--start", choices=("pruned", "random"), default="pruned")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if has_native_bf16(device) else torch.float32
@@ -116,8 +106,9 @@ def main() -> None:
     lessons = list(ordinary_lessons(teacher, corpus, arguments.lessons, Generator().manual_seed(5)))
     others = list(ordinary_lessons(teacher, held_out, 12, Generator().manual_seed(6)))
     for shape in arguments.shapes:
-        student = first_student(arguments.start, network(shape), teacher, corpus, 0)
-        if RESIDUAL in shape:
+        network = network_of_shape(shape.removesuffix(RESIDUAL))
+        student = first_student(arguments.start, network, teacher, corpus, 0)
+        if shape.endswith(RESIDUAL):
             student = _ResidualStudent(**vars(student))
         student = student.to(device)
         seconds = taught(student, lessons, Plan(), arguments.steps, dtype)

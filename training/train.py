@@ -17,7 +17,7 @@ from training.canvases import Canvas, advanced, new_canvas
 from training.goals import Goal, own_metric, student_metric
 from training.held_out import HeldOut
 from training.lessons import PIXELS, Lesson, lesson_of, ordinary_lessons, random_side
-from training.losses import distance_errors, feature_errors, gradient_error, moment_errors, total
+from training.losses import feature_errors, gradient_error, moment_errors, total
 from training.pictures import Corpus
 from training.student import PIXEL, Student
 
@@ -32,8 +32,8 @@ class Plan:
     """What is decided before a run.
 
     The rate of learning falls linearly to 0 over the last ``decay`` of all rounds: what it has found shows only then.
-    ``rounds`` may be raised later. ``moments``, ``distances`` and ``gradients`` weigh the errors beside that of the
-    features, the last two from the round ``gradients_from`` on.
+    ``rounds`` may be raised later. ``moments`` and ``gradients`` weigh the errors beside that of the features, the
+    gradients' ``gradients_from`` that round on.
     """
 
     rounds: int = 100
@@ -44,7 +44,6 @@ class Plan:
     passes: int = 3
     canvases: int = 24
     moments: float = 0.3
-    distances: float = 0.3
     gradients: float = 0.5
     gradients_from: int = 3
     averaging: float = 0.995
@@ -89,7 +88,7 @@ class Trainer:
             for index in torch.randperm(len(lessons), generator=generator).tolist():
                 for name, value in self._learn(lessons[index]).items():
                     sums[name] = sums.get(name, 0.0) + value
-        counts = dict.fromkeys(("distance", "gradient"), max(1, sum(lesson.goal is not None for lesson in lessons)))
+        counts = {"gradient": max(1, sum(lesson.goal is not None for lesson in lessons))}
         return {name: value / self.plan.passes / counts.get(name, len(lessons)) for name, value in sums.items()}
 
     def _lessons(self, generator: Generator) -> list[Lesson]:
@@ -121,9 +120,8 @@ class Trainer:
         loss = total(features) + self.plan.moments * total(moments)
         named = {"features": total(features), "moments": total(moments)}
         if lesson.goal is not None:
-            named["distance"] = total(distance_errors(self.student, seen, lesson, self.dtype))
             named["gradient"] = gradient_error(self.student, lesson, self.dtype)
-            loss = loss + self.plan.distances * named["distance"] + self.plan.gradients * named["gradient"]
+            loss = loss + self.plan.gradients * named["gradient"]
         take_step(self.student, loss, self.optimizers, self._rate())
         self.step += 1
         self._follow(self.student.parameters)

@@ -43,13 +43,10 @@ class Extractor:
         self.device = torch.device(device)
         self.dtype = dtype
         wide = torch.float64 if dtype == torch.float64 else torch.float32
-        kernels = {name: tensor for name, tensor in weights.items() if not name.endswith(".map")}
-        maps = {name.removesuffix(".map"): tensor for name, tensor in weights.items() if name.endswith(".map")}
-        for layer in network.rectified:
-            affine = maps.pop(layer)
-            kernels |= {f"{layer}.weight": affine[:, :-1, None, None], f"{layer}.bias": affine[:, -1]}
-        self.weights = {name: self._place(tensor) for name, tensor in kernels.items()}
+        layers = {name: tensor for name, tensor in weights.items() if not name.endswith(".map")}
+        self.weights = {name: self._place(tensor) for name, tensor in layers.items()}
         self.chain = Chain(network, self.weights, padding, pooling)
+        maps = {name.removesuffix(".map"): tensor for name, tensor in weights.items() if name.endswith(".map")}
         self._spaces = {
             layer: TeachersSpace.of_map(affine, device=self.device, dtype=wide) for layer, affine in maps.items()
         }
@@ -81,7 +78,7 @@ class Extractor:
         return self.chain.look(self.preprocess(image), wanted, again)
 
     def space(self, layer: str) -> Space:
-        """Where features of ``layer`` are compared: in the teacher's space, if the way there is a map."""
+        """Where features of ``layer`` are compared: in the teacher's space, for a network that has one."""
         return self._spaces.get(layer, OWN)
 
     def preprocess(self, image: Tensor) -> Tensor:

@@ -59,11 +59,9 @@ class Network:
     An image in sRGB, [0, 1], is fed as ``(image * scale - mean) / deviation`` after its channels were put
     in ``channel_order``. ``source`` is the address of the published file, ``size`` its bytes (0: unknown), and one of
     ``md5`` and ``sha256`` its checksum; ``layout`` says how to read it. A network without a ``source`` is a part of the
-    package. One with a ``teacher`` has, beside each layer with other channels than the teacher's, an affine map to
-    those. Of layers that are ``rectified`` the map is followed by a ReLU, as the teacher's layers are, and what it
-    gives is what is seen there. Where a student sees less than its teacher it counts less: ``trust`` says how far, for
-    layers of style that do not count fully, and ``guard`` is a layer and the share that it has in the content wherever
-    deeper layers are compared.
+    package. One with a ``teacher`` has, beside each layer, an affine map to the channels of the teacher's. Where it
+    sees less than its teacher it counts less: ``trust`` says how far, for layers of style that do not count fully, and
+    ``guard`` is a layer and the share that it has in the content wherever deeper layers are compared.
     """
 
     name: str
@@ -79,7 +77,6 @@ class Network:
     size: int = 0
     layout: Layout = "keras"
     teacher: Network | None = None
-    rectified: tuple[str, ...] = ()
     trust: Mapping[str, float] = field(default_factory=dict, hash=False)
     guard: tuple[str, float] | None = None
 
@@ -103,14 +100,9 @@ class Network:
         for _, conv in self:
             shapes[f"{conv.name}.weight"] = (conv.outputs, conv.inputs, 3, 3)
             shapes[f"{conv.name}.bias"] = (conv.outputs,)
-            if self.has_map(conv.layer):
-                shapes[f"{conv.layer}.map"] = (self._teachers_channels(conv.layer), conv.outputs + 1)
+            if self.teacher is not None:
+                shapes[f"{conv.layer}.map"] = (self.teacher.channels(conv.layer), conv.outputs + 1)
         return shapes
-
-    @property
-    def forgets_first(self) -> bool:
-        """Whether the output of the first convolution is rather computed again than kept: not of a narrow student."""
-        return self.teacher is None
 
     @property
     def is_built_in(self) -> bool:
@@ -119,18 +111,8 @@ class Network:
 
     def channels(self, layer: str) -> int:
         """How many numbers ``layer`` says of each position."""
-        return self._teachers_channels(layer) if layer in self.rectified else self._own_channels(layer)
-
-    def has_map(self, layer: str) -> bool:
-        """Whether an affine map leads from the channels of ``layer`` to the teacher's."""
-        return self.teacher is not None and self._own_channels(layer) != self._teachers_channels(layer)
-
-    def _own_channels(self, layer: str) -> int:
         self.check_layer(layer)
         return next(conv.outputs for _, conv in self if conv.layer == layer)
-
-    def _teachers_channels(self, layer: str) -> int:
-        return self._own_channels(layer) if self.teacher is None else self.teacher.channels(layer)
 
     @property
     def file_name(self) -> str:
@@ -182,13 +164,12 @@ class Network:
     @property
     def values_per_pixel(self) -> float:
         """How many numbers all layers together say of each pixel of the picture."""
-        own = sum(conv.outputs / float(4**block) for block, conv in self)
-        return own + sum(self.channels(layer) / self.stride(layer) ** 2 for layer in self.rectified)
+        return float(sum(conv.outputs / 4**block for block, conv in self))
 
     def width_of_target(self, layer: str) -> int:
         """The channels of the space in which features of ``layer`` are compared."""
         own = self.channels(layer)
-        return min(own + 1, self._teachers_channels(layer))
+        return own if self.teacher is None else min(own + 1, self.teacher.channels(layer))
 
     def trusted(self, style_layers: Mapping[str, float]) -> dict[str, float]:
         """Weights of style by layer, shared out anew by ``trust``; their sum stays. As they are, if none is trusted."""
@@ -258,7 +239,7 @@ from one to the other, except with ``normalization="relative"``, which divides e
 
 COMPACT = Network(
     name="compact",
-    blocks=((16, 16), (48, 48), (72,) * 4, (144, 144, 144, 192), (512,)),
+    blocks=((16, 16), (48, 48), (72,) * 4, (144,) * 4, (256,)),
     channel_order=VGG19.channel_order,
     scale=VGG19.scale,
     mean=VGG19.mean,
@@ -268,7 +249,6 @@ COMPACT = Network(
     licence="CC BY 4.0, the impasto contributors, distilled from VGG-19 of Karen Simonyan and Andrew Zisserman",
     layout="ours",
     teacher=VGG19,
-    rectified=("relu4_2",),
     trust={"relu5_1": 0.3},
     guard=("relu3_4", 0.25),
 )

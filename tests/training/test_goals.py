@@ -58,7 +58,7 @@ def test_the_students_gradient_is_that_of_the_package(small, goal, pictures):
         biases={name: tensor.double() for name, tensor in student.biases.items()},
         slopes={name: tensor.double() for name, tensor in student.slopes.items()},
     )
-    weights = doubled.weights()
+    weights = doubled.weights() | {f"{tap}.map": affine for tap, affine in doubled.maps.items()}
     extractor, metric = doubled.extractor(torch.float64), student_metric(doubled)
     found = gradient(extractor, metric, targets(extractor, metric, goal), goal, pictures)
     for index in range(3):

@@ -11,22 +11,15 @@ from impasto.networks import COMPACT, Network
 from training.lessons import ordinary_lessons
 from training.pictures import Corpus
 from training.student import TAPS, Student, network_of_shape
-from training.study import _ResidualStudent, examined, network, taught
+from training.study import _ResidualStudent, examined, taught
 from training.train import Plan
 
 
 def test_a_shape_gives_the_channels_of_each_convolution() -> None:
-    assert network_of_shape("16x2/48x2/72x4/144x3,192/512").blocks == COMPACT.blocks
+    assert network_of_shape("16x2/48x2/72x4/144x4/256").blocks == COMPACT.blocks
     assert network_of_shape("16,24/32").blocks == ((16, 24), (32,))
     with pytest.raises(ValueError, match="invalid literal"):
         network_of_shape("16x2/wide")
-
-
-def test_what_a_shape_ends_in_decides_what_is_rectified() -> None:
-    assert network("16x2/48x2/72x4/144x3,192/512+residual") == COMPACT
-    assert network("16x2/48x2/72x4/144x3,192/512+linear").rectified == ()
-    with pytest.raises(ValueError, match=r"\+residual"):
-        network("16x2+residul")
 
 
 @pytest.mark.parametrize("kind", [Student, _ResidualStudent])

@@ -79,8 +79,8 @@ def test_learning_brings_the_student_nearer(trainer, teacher, corpus):
     before = learner.held_out.figures(learner.student, torch.float32)
     learner.run()
     after = learner.held_out.figures(learner.average, torch.float32)
-    for tap in ("relu1_1", "relu3_1", "relu4_2", "relu5_1"):
-        assert after[f"f {tap}"] < 0.9 * before[f"f {tap}"], tap
+    for tap in ("relu1_1", "relu3_1", "relu5_1"):
+        assert after[f"f {tap}"] < 0.8 * before[f"f {tap}"], tap
 
 
 def test_pictures_under_optimization_come_nearer_to_their_goal(teacher, corpus):
