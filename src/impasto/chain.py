@@ -57,14 +57,14 @@ class Chain:
         Autograd goes back in the order in which it came: who makes use of each layer before the next one is seen has
         its gradient made when the way back is there, and not all of them before it begins. Who does so within the hooks
         of ``again`` has the output of the first convolution, if that is asked for, not kept but computed again where it
-        is needed: it takes the most room and the least time.
+        is needed: it takes the most room and the least time. (Not so a student's, which is narrow.)
         """
         learns = any(tensor.requires_grad for tensor in self.weights.values())
         by_hand = torch.is_grad_enabled() and signal.requires_grad and not learns
         block = 0
         for number, stretch in enumerate(self._stretches(layers)):
             walk = partial(self.walk, stretch=stretch, at_block=block)
-            forgets = again is not None and number == 0 and len(stretch) == 1
+            forgets = again is not None and number == 0 and len(stretch) == 1 and self.network.forgets_first
             before, signal = signal, _There.apply(signal, walk, forgets) if by_hand else walk(signal)  # type: ignore[no-untyped-call]
             if again is not None and forgets and by_hand:
                 again.forget(signal, partial(walk, before.detach()))
@@ -138,8 +138,14 @@ def _before_convolution(gradient: Tensor, *, size: tuple[int, int], weight: Tens
     # What was read beyond the border counts for the positions that it was read from.
     inward = 1 if padding == "reflect" else 0
     for dimension, side in zip((2, 3), size, strict=True):
-        padded.select(dimension, 1 + inward).add_(padded.select(dimension, 0))
-        padded.select(dimension, side - inward).add_(padded.select(dimension, side + 1))
+        outside, inside = (0, side + 1), (1 + inward, side - inward)
+        if inside[0] < inside[1]:  # both at once
+            ends = (slice(first, last + 1, last - first) for first, last in (outside, inside))
+            beyond, within = (padded[:, :, each] if dimension == 2 else padded[..., each] for each in ends)
+            within.add_(beyond)
+        else:
+            for there, here in zip(outside, inside, strict=True):
+                padded.select(dimension, here).add_(padded.select(dimension, there))
     return padded[:, :, 1:-1, 1:-1]
 
 
@@ -166,7 +172,8 @@ def _before_maxima(gradient: Tensor, *, shape: torch.Size, is_upper: Tensor, is_
     torch.sub(gradient, rows[..., 0::2], out=rows[..., 1::2])
     height, width = (side - side % 2 for side in shape[-2:])
     before = _blank(shape, gradient)
-    before[:, :, height:], before[..., width:] = 0, 0
+    if (height, width) != shape[-2:]:
+        before[:, :, height:], before[..., width:] = 0, 0
     whole = before[:, :, :height, :width]
     torch.mul(rows, is_upper, out=whole[:, :, 0::2])
     torch.sub(rows, whole[:, :, 0::2], out=whole[:, :, 1::2])

@@ -33,7 +33,7 @@ __all__ = [
 VECTOR = 3 * 4
 """Bytes a pixel of the picture, its gradient, or any other tensor of its shape."""
 
-BASE = 0.365e9
+BASE = 0.373e9
 """Bytes of Python, PyTorch, and what its libraries keep for themselves, as measured."""
 
 WORKING_VECTORS = 8
@@ -202,13 +202,14 @@ class Footprint:
         layers = {*self.spec.content_layers, *self.spec.style_layers}
         tiling = Tiling(level.tile or max(level.canvas), halo_of(self.machine.dtype))
         padded = tiling.largest(level.canvas, network, layers)
-        # The first layer is seen again instead of kept (see SeenAgain), if it is looked at.
+        # The first layer may be seen again instead of kept (see SeenAgain), if it is looked at.
         first = next(conv for _, conv in network)
-        kept = network.values_per_pixel + (0 if first.layer in layers else first.outputs)
+        forgets = first.layer in layers and network.forgets_first
+        kept = network.values_per_pixel + (0 if forgets else first.outputs)
         # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
-        needed = padded * itemsize * (0.81 * kept + 12)
+        needed = padded * itemsize * ((0.81 if network.forgets_first else 1.03) * kept + 12)
         if keeps_freed:  # much of which fits nothing else; as measured
-            needed *= 2.7 - 0.15 * itemsize
+            needed *= 1.97 + 0.115 * itemsize if network.forgets_first else 2.18 - 0.12 * itemsize
         return needed + (TILED * itemsize if padded < level.pixels else 0.0)
 
 

@@ -20,6 +20,9 @@ CHUNKS = 8
 CHUNKS_OF_SUMS = 64
 """The same for sums."""
 
+FEW = 256
+"""Positions whose products are taken in float32 at once: so few are not worth the chunks."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -84,7 +87,7 @@ class _Sums(torch.autograd.Function):
     """The sum and Xᵀ X of N x C, in float32 (float64 for float64), in which each position counts by its weight, N x 1;
     the gradient is g + X (G + Gᵀ), times the weight, and of X no copy is kept.
 
-    In bfloat16 both are taken of chunks, which are then summed in float32: fast, and the relative error stays below
+    In bfloat16 both are taken of chunks, which are then added up in float32: fast, and the relative error stays below
     1e-3. (``sum(dtype=torch.float32)`` would convert everything first; a CPU takes ten times longer for that.)
     """
 
@@ -97,7 +100,7 @@ class _Sums(torch.autograd.Function):
         if positions.dtype != torch.bfloat16:
             return positions.sum(dim=0) if total is None else total, scaled.T @ scaled
         chunks, rest = _chunks(scaled, CHUNKS)
-        second = torch.bmm(chunks.transpose(1, 2), chunks).float().sum(dim=0) + rest.T @ rest
+        second = _added(torch.bmm(chunks.transpose(1, 2), chunks), rest.T @ rest)
         if total is None:
             chunks, rest = _chunks(positions, CHUNKS_OF_SUMS)
             total = chunks.sum(dim=1).float().sum(dim=0) + rest.sum(dim=0)
@@ -121,7 +124,14 @@ def _symmetric(of_products: Tensor, positions: Tensor) -> Tensor:
     return (of_products + of_products.T).to(positions.dtype)
 
 
+def _added(parts: Tensor, total: Tensor) -> Tensor:
+    """The sum of all ``parts``, of few digits, and of ``total``, in which they are added up."""
+    for part in parts:
+        total += part
+    return total
+
+
 def _chunks(positions: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """N x C -> ``count`` equal parts, count x (N // count) x C, and what is left, in float32."""
-    whole = len(positions) - len(positions) % count
+    whole = len(positions) - len(positions) % count if len(positions) > FEW else 0
     return positions[:whole].view(count, whole // count, positions.shape[1]), positions[whole:].float()

@@ -105,6 +105,11 @@ class Network:
         return shapes
 
     @property
+    def forgets_first(self) -> bool:
+        """Whether the output of the first convolution is rather computed again than kept: not of a narrow student."""
+        return self.teacher is None
+
+    @property
     def is_built_in(self) -> bool:
         """Whether the weights are a part of the package."""
         return not self.source
