@@ -186,11 +186,6 @@ WAYS: dict[str, Way] = {
     "until it falls by less than 2 %": Way(falls=0.02),
     "until it falls by less than 5 %": Way(falls=0.05),
     "until it falls by less than 10 %": Way(falls=0.1),
-    "coarse 1, 1": Way({"coarse_iterations": (1.0, 1.0)}),
-    "coarse 1, 1.2, early 0.9, final 0.8": Way(
-        {"coarse_iterations": (1.0, 1.2), "early_iterations": 0.9, "final_iterations": 0.8}
-    ),
-    "coarse 1.5, 2": Way({"coarse_iterations": (1.5, 2.0)}),
     "relu5_1 at coarse sizes only": Way(finest=without("relu5_1")),
     "no relu5_1": Way(without("relu5_1")),
     "relu5_1 at the full size only": Way(coarser=without("relu5_1")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,18 @@ def test_what_lies_in_its_place_later_is_kept() -> None:
         other.square().sum().backward()
     assert other.grad is not None
     assert other.grad.unique().tolist() == [4.0]
+
+
+@pytest.mark.parametrize("is_student", [False, True])
+def test_the_first_layer_is_forgotten_but_for_students(
+    is_student: bool, tiny: Network, tiny_weights: dict[str, Tensor], picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten = []
+    monkeypatch.setattr(SeenAgain, "forget", lambda _self, tensor, _see: forgotten.append(tensor.shape))
+    network = replace(tiny, teacher=tiny) if is_student else tiny
+    chain = Chain(network, {name: tensor.double() for name, tensor in tiny_weights.items()})
+    dict(chain.look(picture(16, 24).requires_grad_(), ("relu1_1", "relu2_1"), SeenAgain()))
+    assert forgotten == ([] if is_student else [(1, 4, 16, 24)])
 
 
 @pytest.mark.parametrize("layers", [("relu1_1", "relu1_2"), ("relu1_1", "relu1_2", "relu2_1"), ("relu1_2", "relu2_1")])

@@ -138,14 +138,8 @@ def _before_convolution(gradient: Tensor, *, size: tuple[int, int], weight: Tens
     # What was read beyond the border counts for the positions that it was read from.
     inward = 1 if padding == "reflect" else 0
     for dimension, side in zip((2, 3), size, strict=True):
-        outside, inside = (0, side + 1), (1 + inward, side - inward)
-        if inside[0] < inside[1]:  # both at once
-            ends = (slice(first, last + 1, last - first) for first, last in (outside, inside))
-            beyond, within = (padded[:, :, each] if dimension == 2 else padded[..., each] for each in ends)
-            within.add_(beyond)
-        else:
-            for there, here in zip(outside, inside, strict=True):
-                padded.select(dimension, here).add_(padded.select(dimension, there))
+        padded.select(dimension, 1 + inward).add_(padded.select(dimension, 0))
+        padded.select(dimension, side - inward).add_(padded.select(dimension, side + 1))
     return padded[:, :, 1:-1, 1:-1]
 
 
@@ -172,8 +166,7 @@ def _before_maxima(gradient: Tensor, *, shape: torch.Size, is_upper: Tensor, is_
     torch.sub(gradient, rows[..., 0::2], out=rows[..., 1::2])
     height, width = (side - side % 2 for side in shape[-2:])
     before = _blank(shape, gradient)
-    if (height, width) != shape[-2:]:
-        before[:, :, height:], before[..., width:] = 0, 0
+    before[:, :, height:], before[..., width:] = 0, 0
     whole = before[:, :, :height, :width]
     torch.mul(rows, is_upper, out=whole[:, :, 0::2])
     torch.sub(rows, whole[:, :, 0::2], out=whole[:, :, 1::2])

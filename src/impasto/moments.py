@@ -132,6 +132,8 @@ def _added(parts: Tensor, total: Tensor) -> Tensor:
 
 
 def _chunks(positions: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """N x C -> ``count`` equal parts, count x (N // count) x C, and what is left, in float32."""
-    whole = len(positions) - len(positions) % count if len(positions) > FEW else 0
+    """N x C -> ``count`` equal parts, count x (N // count) x C, and what is left, in float32; no parts of few."""
+    if len(positions) <= FEW:
+        return positions.new_empty(0, 0, positions.shape[1]), positions.float()
+    whole = len(positions) - len(positions) % count
     return positions[:whole].view(count, whole // count, positions.shape[1]), positions[whole:].float()
