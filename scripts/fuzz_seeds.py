@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from impasto.image.deep import encode_deep, has_pyvips
+from impasto.image.deep import encode_deep
 from impasto.image.metadata import Metadata, save_arguments
 from impasto.image.profile import srgb_profile
+from impasto.image.vips import has_pyvips
 
 Save = Callable[[Image.Image], bytes]
 

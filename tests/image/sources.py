@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from impasto.image.deep import Deep
+from impasto.image.vips import Strips
 
 Array = np.ndarray
 Matrix = tuple[tuple[float, float, float], ...]
@@ -232,8 +232,8 @@ def only(**fields: str) -> bytes:
     ).encode()
 
 
-def whole(deep: Deep) -> tuple[Array, Array | None]:
+def whole(strips: Strips) -> tuple[Array, Array | None]:
     """All strips of a picture in one: color H x W x 1 or 3, and alpha H x W or None."""
-    strips = [(color.copy(), alpha if alpha is None else alpha.copy()) for _, color, alpha in deep.strips()]
-    colors, alphas = zip(*strips, strict=True)
-    return np.concatenate(colors), np.concatenate(alphas) if deep.has_alpha else None
+    copies = [(color.copy(), alpha if alpha is None else alpha.copy()) for _, color, alpha in strips]
+    colors, alphas = zip(*copies, strict=True)
+    return np.concatenate(colors), np.concatenate(alphas) if strips.has_alpha else None

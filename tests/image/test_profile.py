@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from impasto.image.deep import has_pyvips
 from impasto.image.profile import from_srgb, is_srgb, restorable, srgb_profile, to_srgb, transform_16_bits
+from impasto.image.vips import has_pyvips
 
 from .sources import (
     ADOBE,

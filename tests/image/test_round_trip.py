@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 
 from impasto.errors import InputError
-from impasto.image.deep import has_pyvips, read_deep
 from impasto.image.files import picture_size
 from impasto.image.formats import FORMATS
 from impasto.image.picture import Picture
 from impasto.image.profile import srgb_profile
 from impasto.image.read import read_picture
+from impasto.image.vips import has_pyvips, open_strips
 from impasto.image.write import encode, losses
 from impasto.stylize import stylize
 
@@ -336,6 +336,19 @@ def test_reads(name: str) -> None:
     assert_read(read_picture(expected.data), expected)
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_large_pictures_are_read_in_strips_to_the_same_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_vips(when=True)
+    expected = read_picture(source(name).data)
+    monkeypatch.setattr("impasto.image.read.LARGE", 0)
+    monkeypatch.setattr("impasto.image.vips.STRIP_PIXELS", 100)
+    picture = read_picture(source(name).data)
+    assert torch.equal(picture.stored, expected.stored)
+    assert (picture.alpha is None) == (expected.alpha is None)
+    assert picture.alpha is None or expected.alpha is None or torch.equal(picture.alpha, expected.alpha)
+    assert replace(picture, stored=expected.stored, alpha=expected.alpha) == expected
+
+
 @pytest.mark.parametrize("name", [name for name in OF_16_BITS if name != APART])
 def test_reads_16_bits_without_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = source(name)
@@ -476,9 +489,9 @@ def test_writes_profile(carrier: str, profile: str, format: str) -> None:
     is_exact = format in ("png", "tiff")
     assert far_off(read_picture(data), array(picture.pixels), average=not is_exact) <= (1.5 if is_exact else 6)
     if format in ("png", "tiff") and bits == 16:
-        deep = read_deep(data)
-        assert deep is not None
-        assert np.abs(whole(deep)[0].astype(int) - numbers).max() <= 128
+        strips = open_strips(data)
+        assert strips is not None
+        assert np.abs(whole(strips)[0].astype(int) - numbers).max() <= 128
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -630,8 +643,8 @@ def test_strength_0_in_profile(carrier: str, profile: str) -> None:
     data = stylize(write(numbers, PROFILES[profile][0]), STYLE, strength=0, **QUICK).encode(FORMATS["tiff"])
     with Image.open(io.BytesIO(data)) as image:
         assert image.info["icc_profile"] == PROFILES[profile][0]
-        deep = read_deep(data)
-        after = np.asarray(image) if deep is None else whole(deep)[0]
+        strips = open_strips(data)
+        after = np.asarray(image) if strips is None else whole(strips)[0]
     assert after.dtype == numbers.dtype
     assert np.abs(after.astype(int) - numbers).max() * 255 / (2**bits - 1) <= (1 if bits == 8 else 0.5)
 

@@ -10,12 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from impasto.errors import OutputError
-from impasto.image.deep import has_pyvips
 from impasto.image.files import picture_size
 from impasto.image.formats import EXTENSIONS, FORMATS
 from impasto.image.metadata import Metadata
 from impasto.image.picture import Picture
 from impasto.image.read import read_image, read_picture
+from impasto.image.vips import has_pyvips
 from impasto.image.write import encode, losses, to_pil, write_picture
 
 from .sources import P3, matrix_profile

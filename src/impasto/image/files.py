@@ -18,6 +18,7 @@ from impasto.errors import ImpastoError, InputError, MissingExtraError
 from impasto.image.formats import READABLE
 from impasto.image.jpeg import MAX_SCANS, has_too_many_scans
 from impasto.image.paths import check_path
+from impasto.image.png import read_on
 
 __all__ = [
     "MAX_PIXELS",
@@ -150,6 +151,7 @@ def opened(file: File, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]
             _check_pixels(image, name, length, max_pixels)
             with decoding(name):
                 _check_scans(image, file, name)
+            read_on(image)
             yield image
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from impasto.errors import MissingExtraError, OutputError
-from impasto.image.deep import has_pyvips
+from impasto.image.vips import has_pyvips
 
 __all__ = ["LARGEST_CLASSIC", "check_giants", "encode_giant", "needs_giant"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from impasto.image.captions import iptc_properties, text_properties
 from impasto.image.exif import MAX_BYTES, read_exif, read_field, write_exif
+from impasto.image.png import read_on
 from impasto.image.xmp import NO_CHARACTERS, cleaned, read_property
 
 __all__ = ["Metadata", "metadata_losses", "read_metadata", "read_settings", "save_arguments", "xmp_packet"]
@@ -50,10 +51,10 @@ def read_metadata(image: Image.Image) -> Metadata:
 
     Left out are orientation, size, color space, thumbnails, maker notes, software and its settings (see ``exif`` and
     ``xmp``). IPTC-IIM, texts of PNG and comments become properties of XMP that the photo's XMP does not have. Blocks
-    that are damaged, hostile or above 1 MB are left out; no error is raised. The pixels of a PNG are decoded, because
-    texts may stand behind them; a TIFF still has to have its file open.
+    that are damaged, hostile or above 1 MB are left out; no error is raised. A PNG or TIFF still has to have its file
+    open.
     """
-    _read_on(image)
+    read_on(image)
     with _tiff_file(image) as file:
         exif = write_exif(*read_exif(file or _exif_block(image)))
         iptc = read_field(file, IPTC_IN_TIFF) if file else _iptc_in_jpeg(image)
@@ -65,11 +66,9 @@ def read_metadata(image: Image.Image) -> Metadata:
 def read_settings(image: Image.Image) -> str | None:
     """Return the JSON text that ``save_arguments`` put into a picture of any format; None if there is none.
 
-    It is that of an object, at most 1 MB long; in GIF it comes back in ASCII. Read from PNG, the pixels are decoded if
-    no settings stand before them.
+    It is that of an object, at most 1 MB long; in GIF it comes back in ASCII.
     """
-    if PNG_SETTINGS not in image.info:
-        _read_on(image)
+    read_on(image)
     return next((str(text) for text in _places(image) if _is_settings(text)), None)
 
 
@@ -155,13 +154,6 @@ def _places(image: Image.Image) -> Iterator[str | None]:
     yield read_property(_bytes(image.info.get("xmp")), SETTINGS)
     if image.format == "GIF":
         yield _bytes(image.info.get("comment")).decode("ascii", "replace")
-
-
-def _read_on(image: Image.Image) -> None:
-    """Read the chunks of a PNG that stand behind the pixels."""
-    if image.format == "PNG":
-        with suppress(Exception):  # damaged pixels are found when they are asked for, damaged texts do not matter
-            image.load()
 
 
 @contextmanager

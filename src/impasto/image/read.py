@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from impasto.errors import InputError
 from impasto.image.codepoints import has_other_code_points
-from impasto.image.deep import file_depth, has_pyvips, read_deep
+from impasto.image.deep import file_depth
 from impasto.image.files import MAX_PIXELS, File, decoding, name_of, opened, orientation, origin_of, upright_size
 from impasto.image.metadata import read_metadata
 from impasto.image.modes import flattened, upright
@@ -23,6 +24,7 @@ from impasto.image.paths import expanded
 from impasto.image.picture import Picture, fill_hidden_
 from impasto.image.profile import is_srgb, restorable, srgb_profile, to_srgb, transform_16_bits
 from impasto.image.resize import as_floats
+from impasto.image.vips import has_pyvips, open_strips
 
 __all__ = ["MAX_PIXELS", "ImageLike", "read_image", "read_picture"]
 
@@ -32,6 +34,9 @@ PLANES, APART = 284, 2
 """The tag of TIFF that says whether channels are side by side, and its value where they are not."""
 
 KEEP_16_BITS = "keeping them takes an extra: pip install 'impasto[large]'"
+LARGE = 1 << 25
+"""Pixels from which on it matters that pictures are read in strips."""
+
 PROFILE_DOES_NOT_FIT = "The color profile in {} does not fit it, and was left out: colors may be off."
 
 
@@ -79,24 +84,27 @@ def _from_file(file: File, max_pixels: int) -> Picture:
     with opened(file, max_pixels=max_pixels) as image, decoding(name_of(file)):
         remarks = _remarks_on_code_points(image, name_of(file))
         depth, size = file_depth(image), upright_size(image)
-        deep = _from_deep(file, image) if depth == 16 and image.format in ("PNG", "TIFF") and has_pyvips() else None
-        picture = deep or _from_pil(image, name_of(file), depth)
+        in_strips = has_pyvips() and (depth == 16 or size[0] * size[1] >= LARGE)
+        picture = (_from_strips(file, image) if in_strips else None) or _from_pil(image, name_of(file), depth)
         if picture.size != size:
             reason = f"announced are {size[1]} x {size[0]} pixels"
             raise InputError(f"{name_of(file)} is damaged ({reason}): copy or download it again.")
         return replace(picture, origin=origin_of(file), remarks=(*remarks, *picture.remarks))
 
 
-def _from_deep(file: File, image: Image.Image) -> Picture | None:
-    """Read a PNG or TIFF of 16 bits with libvips; None where it holds what only Pillow makes sense of."""
-    found = read_deep(file)
-    if found is None:
+def _from_strips(file: File, image: Image.Image) -> Picture | None:
+    """Read ``file``, which was opened as ``image``, with libvips; None where it is only Pillow that makes sense of it.
+
+    Of 8 bits a channel it holds the pixels once; Pillow takes more than twice as much.
+    """
+    strips = open_strips(file)
+    if strips is None:
         return None
     profile, remarks = _profile_of(image), _remarks_on_frames(image, name_of(file))
-    planes = np.empty((3, *found.size), np.uint16)
-    alphas = np.empty(found.size, np.uint16) if found.has_alpha else None
-    for rows, color, alpha in found.strips():
-        converted = transform_16_bits(color, profile, srgb_profile()) if profile and not is_srgb(profile) else color
+    planes = np.empty((3, *strips.size), strips.dtype)
+    alphas = np.empty(strips.size, strips.dtype) if strips.has_alpha else None
+    for rows, color, alpha in strips:
+        converted = _in_srgb(color, profile) if profile else color
         if converted is None:
             remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name_of(file))], None
         planes[:, rows] = np.moveaxis(color if converted is None else converted, 2, 0)
@@ -109,9 +117,12 @@ def _from_deep(file: File, image: Image.Image) -> Picture | None:
 def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
     remarks, profile, metadata = _remarks_on_frames(image, name), _profile_of(image), read_metadata(image)
     _check_layout(image, name, depth)
+    if image.format == "PNG":
+        with suppress(Exception):  # damaged pixels are found again in a moment, damaged texts behind them do not matter
+            image.load()
     image.load()
     flat, alpha = flattened(image, name, depth)
-    converted = _in_srgb(flat, profile, depth) if profile else None
+    converted = _flat_in_srgb(flat, profile, depth) if profile else None
     if profile and converted is None:
         remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name)], None
     numbers = _numbers(flat, depth) if converted is None else converted
@@ -154,7 +165,17 @@ def _kept(profile: bytes | None) -> bytes | None:
     return profile if profile and restorable(profile) else None
 
 
-def _in_srgb(flat: Image.Image, profile: bytes, depth: int) -> np.ndarray | None:
+def _in_srgb(color: np.ndarray, profile: bytes) -> np.ndarray | None:
+    """H x W x 1 or 3 numbers, uint8 or uint16, converted to sRGB; None if the profile does not fit."""
+    if is_srgb(profile):
+        return color
+    if color.dtype == np.uint16:
+        return transform_16_bits(color, profile, srgb_profile())
+    converted = to_srgb(Image.fromarray(color.squeeze(2) if color.shape[2] == 1 else color), profile)
+    return None if converted is None else np.asarray(converted)
+
+
+def _flat_in_srgb(flat: Image.Image, profile: bytes, depth: int) -> np.ndarray | None:
     """The numbers of a picture converted to sRGB, H x W (x 3), uint8 or uint16; None if the profile does not fit."""
     if flat.mode.startswith("I;16"):
         gray = _numbers(flat, depth)

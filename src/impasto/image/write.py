@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from impasto.image.deep import encode_deep, has_pyvips
+from impasto.image.deep import encode_deep
 from impasto.image.destination import check_destination, write_bytes
 from impasto.image.formats import Format, check_sides, format_of
 from impasto.image.giant import encode_giant, needs_giant
 from impasto.image.metadata import metadata_losses, save_arguments, xmp_packet
 from impasto.image.picture import Picture
 from impasto.image.profile import from_srgb, is_srgb, srgb_profile, transform_16_bits
+from impasto.image.vips import has_pyvips
 
 Depth: TypeAlias = type[np.uint8] | type[np.uint16]
 
