@@ -7,7 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.estimate import MOST_EVALUATIONS, SPARE, Cost, fit_levels, measure_cost, open_ended, seconds_of_next
+from impasto.estimate import (
+    MOST_EVALUATIONS,
+    SPARE,
+    Cost,
+    fit_levels,
+    known_cost,
+    measure_cost,
+    open_ended,
+    seconds_of_next,
+)
 from impasto.features import Extractor
 from impasto.objective import Evaluation
 from impasto.optimize import Step
@@ -51,6 +60,22 @@ def test_a_measured_cost_is_a_time(transfer):
     assert cost.fixed["tiny"] >= 0
     assert cost.per_pixel["tiny"] >= 0
     assert cost.of_levels(transfer.levels) > 0
+
+
+def test_what_was_measured_is_known_to_the_next_run(transfer, monkeypatch):
+    cost = known_cost(transfer)
+
+    def seconds(*_: object) -> float:
+        return 7.0
+
+    monkeypatch.setattr("impasto.estimate._time_evaluation", seconds)
+    again = known_cost(transfer)
+    assert (again.fixed, again.per_pixel) == (cost.fixed, cost.per_pixel)
+    others = transfer.spec.model_copy(update={"octaves": 1 + transfer.spec.octaves % 2})
+    assert known_cost(replace(transfer, spec=others)).fixed["tiny"] > 6
+    assert known_cost(transfer).fixed == cost.fixed
+    assert measure_cost(transfer).fixed["tiny"] > 6
+    assert known_cost(transfer).fixed["tiny"] > 6  # the latest counts
 
 
 def test_larger_pictures_are_timed_until_an_evaluation_takes_long_enough(transfer, monkeypatch):

@@ -80,9 +80,10 @@ def test_the_best_of_a_part_with_a_margin_is_not_forgotten_either(make_transfer:
     for _ in range(2):
         next(steps)
     state = steps.state
-    assert state.best.index == 1
+    best = state.best
+    assert best.index == 1
     *_, last = (step for step in Steps(transfer, state) if step.level == 0)
-    assert torch.equal(last.pixels, state.best.pixels)
+    assert torch.equal(last.pixels, best.pixels)
     assert last.margin == transfer.levels[0].margin
 
 
@@ -142,7 +143,27 @@ def test_where_memory_does_not_suffice_it_goes_on_in_smaller_tiles(
     assert "tiles of 64 pixels" in caplog.text
     result = transfer.result(steps)
     assert result.record is not None
-    assert [level.tile for level in result.record.levels] == [0, 64, 32]
+    levels = [(level.size, level.tile, level.iterations) for level in result.record.levels]
+    first, second, third = transfer.levels
+    assert levels == [
+        (first.size[::-1], 0, first.iterations),
+        *([(second.size[::-1], 0, evaluation - 1)] if evaluation > 1 else []),
+        (second.size[::-1], 64, second.iterations - evaluation + 1),
+        (third.size[::-1], 32, third.iterations),
+    ]
+    monkeypatch.undo()
+    again = list(Steps(transfer.with_levels(result.record.plan())))
+    assert torch.equal(again[-1].pixels, steps[-1].pixels)
+
+
+def test_a_state_is_used_up(make_transfer: MakeTransfer) -> None:
+    steps = Steps(make_transfer())
+    for _ in range(7):
+        next(steps)
+    state = steps.state
+    next(Steps(make_transfer(), state))
+    assert (state.step.level, state.step.index) == (1, 3)
+    assert [state.step.pixels.numel(), state.best.pixels.numel(), len(state.solver)] == [0, 0, 0]
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +65,6 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     state, tensors = checkpoint.state, _Tensors()
     names, solver = _apart(state.solver)
-    if names:
-        keep_pairs(path, names, state.solver["pairs"]["rows"])
     about = {
         "format": FORMAT,
         "record": checkpoint.record.model_dump(mode="json"),
@@ -76,8 +74,22 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "best": _described(state.best, "best", tensors),
         "solver": tensors.named("solver", solver),
     }
-    write_tensors(path, tensors.by_name, {KEY: json.dumps(about)})
+    try:
+        if names:
+            keep_pairs(path, names, state.solver["pairs"]["rows"])
+        write_tensors(path, tensors.by_name, {KEY: json.dumps(about)})
+    except OSError:
+        drop_other_pairs(path, _names_in(path))  # what was written of this one would only take up the disk
+        raise
     drop_other_pairs(path, names)
+
+
+def _names_in(path: Path) -> Collection[str]:
+    """The pairs that the checkpoint refers to; none if there is no checkpoint."""
+    try:
+        return list(_read(path, with_tensors=False)[0]["solver"]["pairs"]["names"])
+    except (InputError, LookupError, TypeError):
+        return ()
 
 
 def _apart(solver: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
@@ -93,7 +105,7 @@ def _together(path: Path, solver: Mapping[str, Any]) -> Mapping[str, Any]:
     pairs = solver.get("pairs", {})
     if pairs.get("rows") != APART_KEY:
         return solver
-    return {**solver, "pairs": {**pairs, "rows": read_pairs(path, pairs["names"])}}
+    return {**solver, "pairs": {**pairs, "rows": read_pairs(path, pairs["names"], int(pairs.get("room", 0)))}}
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

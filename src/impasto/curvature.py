@@ -176,25 +176,34 @@ class Curvature:
             "rows": None if self._rows is None else self._rows[:used],
             "order": list(self._order),
             "names": self._names[: len(self)],
+            "room": 0 if self._rows is None else len(self._rows) // 2,
             "products": self._products[:used, :used].tolist(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` returned; if there were more pairs than ``history``, from the newest ones."""
+        """Go on from what ``state_dict`` returned; if there were more pairs than ``history``, from the newest ones.
+
+        Rows that have ``room`` for as many pairs behind them as there are here are taken over, not copied.
+        """
         self.clear()
         self._rows = None
         rows, order, names = state["rows"], list(state["order"]), list(state["names"])
         if rows is None:
             return
-        products = torch.tensor(state["products"], dtype=torch.float64).view(len(rows), len(rows))
+        used = 2 * len(names)
+        products = torch.tensor(state["products"], dtype=torch.float64).view(used, used)
         if len(order) > self.history:
             kept = [row for place in order[-self.history :] for row in (2 * place, 2 * place + 1)]
             names = [names[place] for place in order[-self.history :]]
             rows, products, order = rows[kept], products[kept][:, kept], list(range(self.history))
-        self._rows = rows.new_empty(2 * self.history, rows.shape[1], dtype=self.dtype or rows.dtype)
+            used = len(kept)
+        if len(rows) == 2 * self.history and rows.dtype == (self.dtype or rows.dtype):
+            self._rows = rows
+        else:
+            self._rows = rows.new_empty(2 * self.history, rows.shape[1], dtype=self.dtype or rows.dtype)
+            self._rows[:used] = rows[:used]
         self._order, self._names[: len(names)] = order, names
-        self._rows[: len(rows)] = rows
-        self._products[: len(rows), : len(rows)] = products
+        self._products[:used, :used] = products
 
 
 def _chunks(values: int) -> Iterator[slice]:

@@ -13,6 +13,7 @@ from impasto.allocator import keeping_freed_memory
 from impasto.device import using_threads
 from impasto.features import Extractor
 from impasto.grid import HALO_OF_BF16
+from impasto.hardware import keep_timing, kept_timing
 from impasto.objective import bounded
 from impasto.optimize import Step
 from impasto.pyramid import Level
@@ -20,7 +21,7 @@ from impasto.replay import RECORDED_AT, Replayed, replayed
 from impasto.targets import number_of_octaves, style_transfer_objective
 from impasto.transfer import Transfer
 
-__all__ = ["MOST_EVALUATIONS", "Cost", "fit_levels", "measure_cost", "open_ended", "seconds_of_next"]
+__all__ = ["MOST_EVALUATIONS", "Cost", "fit_levels", "known_cost", "measure_cost", "open_ended", "seconds_of_next"]
 
 PROBE_SIDES = (32, 160, 320, 640, 1440)
 """Sides in pixels of the pictures that are timed, until one takes long enough to tell something."""
@@ -132,11 +133,39 @@ def _of_step(cost: Cost, level: Level, *, first: bool) -> float:
 
 
 def measure_cost(transfer: Transfer) -> Cost:
-    """Time each network's objective on one tiny picture and on larger ones, the best of some runs each.
+    """Time each network's objective on one tiny picture and on larger ones, the best of some runs each; and keep it.
 
     On a CPU that takes about a second a network. Evaluations are linear in the pixels once they are long enough.
     """
     measured = {name: _measured(transfer, extractor) for name, extractor in transfer.extractors.items()}
+    for name, (fixed, per_pixel) in measured.items():
+        keep_timing(_about(transfer, name), transfer.machine.device, (fixed, per_pixel))
+    return _cost(transfer, measured)
+
+
+def known_cost(transfer: Transfer) -> Cost:
+    """What ``measure_cost`` found when something like ``transfer`` ran here before, else what it finds now."""
+    kept = {name: kept_timing(_about(transfer, name), transfer.machine.device) for name in transfer.extractors}
+    known = {name: (numbers[0], numbers[1]) for name, numbers in kept.items() if numbers and len(numbers) == 2}
+    return _cost(transfer, known) if len(known) == len(kept) else measure_cost(transfer)
+
+
+def _about(transfer: Transfer, name: str) -> str:
+    """All that decides how long evaluations of a network take, besides the machine and the size."""
+    spec, machine = transfer.spec, transfer.machine
+    layers = f"{'+'.join(spec.content_layers)} {'+'.join(spec.style_layers)}"
+    seen = f"{spec.octaves} octaves up to {_largest_probe(transfer)} pixels, {spec.padding} {spec.pooling}"
+    smooth = "smooth" if spec.tv_weight else "as it is"
+    return f"{name} {machine.precision}, {machine.threads} threads, {layers}, {seen}, {spec.normalization}, {smooth}"
+
+
+def _largest_probe(transfer: Transfer) -> int:
+    """The longest side in pixels that is timed, if none before takes long enough."""
+    most = max(PROBE_SIDES[0], math.isqrt(math.prod(transfer.size)))  # no more pixels, and memory, than the run itself
+    return max((side for side in PROBE_SIDES if side <= most), default=most)
+
+
+def _cost(transfer: Transfer, measured: Mapping[str, tuple[float, float]]) -> Cost:
     return Cost(
         {name: fixed for name, (fixed, _) in measured.items()},
         {name: per_pixel for name, (_, per_pixel) in measured.items()},

@@ -1,4 +1,4 @@
-"""What the hardware can do: its name, whether it multiplies bfloat16 itself, and whether that is faster here."""
+"""What the hardware can do: its name, whether it multiplies bfloat16 itself and faster, and what was timed on it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 import platform
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,12 +18,13 @@ from impasto.errors import OutputError
 from impasto.image.destination import write_bytes
 from impasto.weights.cache import cache_folder
 
-__all__ = ["bf16_speedup", "has_native_bf16", "processor_name"]
+__all__ = ["bf16_speedup", "has_native_bf16", "keep_timing", "kept_timing", "processor_name"]
 
 CHANNELS, SIDE = 64, 128
 """The convolution that is timed: the second one of VGG-19, on a small picture."""
 
-ROUNDS = 5
+ROUNDS, QUEUED = 5, 50
+"""How often it is timed, and how many are handed to a graphics card at once: one takes it less than to say so."""
 
 
 @cache
@@ -50,16 +52,34 @@ def bf16_speedup(device: torch.device) -> float:
 
     It takes a tenth of a second; where nothing can be kept, each time.
     """
-    path = cache_folder() / "hardware.json"
+    known = kept_timing("bf16 over fp32", device)
+    if known is None:
+        known = (round(_measured(device), 2),)
+        keep_timing("bf16 over fp32", device, known)
+    return known[0]
+
+
+def kept_timing(what: str, device: torch.device) -> tuple[float, ...] | None:
+    """The numbers that were kept of ``what`` on this hardware, with this PyTorch and as many threads; None if none."""
+    return _kept(_file()).get(_key(what, device))
+
+
+def keep_timing(what: str, device: torch.device, numbers: Sequence[float]) -> None:
+    """Keep ``numbers`` in the cache for ``kept_timing``, if it can be written."""
+    path = _file()
+    with suppress(OSError, OutputError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = _kept(path) | {_key(what, device): tuple(numbers)}
+        write_bytes(json.dumps(known, indent=2).encode(), path, overwrite=True)
+
+
+def _file() -> Path:
+    return cache_folder() / "hardware.json"
+
+
+def _key(what: str, device: torch.device) -> str:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-    key = f"{name}, PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
-    known = _kept(path)
-    if key not in known:
-        known[key] = round(_measured(device), 2)
-        with suppress(OSError, OutputError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(json.dumps(known, indent=2).encode(), path, overwrite=True)
-    return known[key]
+    return f"{what}: {name}, PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
 def _measured(device: torch.device) -> float:
@@ -76,13 +96,15 @@ def _measured(device: torch.device) -> float:
 def _seconds(image: torch.Tensor, kernel: torch.Tensor) -> float:
     with torch.no_grad():
         start = time.perf_counter()
-        float(F.conv2d(image, kernel, padding=1)[0, 0, 0, 0])  # the number waits for the device
+        for _ in range(QUEUED if image.device.type == "cuda" else 1):
+            convolved = F.conv2d(image, kernel, padding=1)
+        float(convolved[0, 0, 0, 0])  # the number waits for the device
         return time.perf_counter() - start
 
 
-def _kept(path: Path) -> dict[str, float]:
+def _kept(path: Path) -> dict[str, tuple[float, ...]]:
     try:
         known = json.loads(path.read_text())
-        return {str(key): float(value) for key, value in known.items()}
+        return {str(key): tuple(map(float, value)) for key, value in known.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

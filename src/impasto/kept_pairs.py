@@ -14,12 +14,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from impasto.image.destination import writing_folder
+from impasto.image.destination import sync_folder, writing_folder
 
 __all__ = ["drop_other_pairs", "folder_of_pairs", "keep_pairs", "read_pairs", "write_tensors"]
 
 NAME = re.compile(r"[0-9a-f]{8}-\d{1,9}")
 """What pairs are called; nothing else in a checkpoint becomes the name of a file."""
+
+IN_WRITING = re.compile(rf"\.{NAME.pattern}\.writing")
+"""The folder in which one is written (see ``writing_folder``)."""
+
+
+MOST_ROOM = 1000
+"""Pairs; no run remembers more."""
 
 
 def folder_of_pairs(checkpoint: Path) -> Path:
@@ -51,19 +58,25 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] 
         with written.open("rb") as file:
             os.fsync(file.fileno())
         written.replace(path)
+        sync_folder(path.parent)
     except SafetensorError as error:  # wraps the system's errors too
         raise OSError(str(error)) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def read_pairs(checkpoint: Path, names: Sequence[str]) -> Tensor:
-    """The rows of the pairs, in this order; raise ValueError if one of them is not there, or not of one size."""
+def read_pairs(checkpoint: Path, names: Sequence[str], room: int = 0) -> Tensor:
+    """The rows of the pairs, in this order, and behind them what is missing to ``room`` pairs, up to ``MOST_ROOM``.
+
+    Raises ValueError if one of them is not there, or not of one size.
+    """
     rows: Tensor | None = None
     for place, name in enumerate(names):
         pair = _read(folder_of_pairs(checkpoint), name)
         if rows is None:
-            rows = pair.new_empty(2 * len(names), pair.shape[1])
+            rows = pair.new_empty(2 * max(len(names), min(room, MOST_ROOM)), pair.shape[1])
+        if pair.shape[1:] != rows.shape[1:]:
+            raise ValueError(f"'{name}' has another size than the others")
         rows[2 * place : 2 * place + 2] = pair
     return torch.empty(0, 0) if rows is None else rows
 
@@ -82,18 +95,17 @@ def _read(folder: Path, name: str) -> Tensor:
 
 
 def drop_other_pairs(checkpoint: Path, names: Collection[str]) -> None:
-    """Remove all that no checkpoint refers to any more; the folder too, if that is everything."""
+    """Remove the pairs that no checkpoint refers to any more, and what one was being written to; what is no pair stays.
+    Remove the folder too, if that is everything."""
     folder = folder_of_pairs(checkpoint)
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if path.name in names:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
+        if NAME.fullmatch(path.name) and path.name not in names:
             with suppress(OSError):
                 path.unlink()
+        elif IN_WRITING.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
     if not names:
         with suppress(OSError):
             folder.rmdir()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -35,6 +35,12 @@ class Evaluation:
         """Each term's share of the loss by name; waits for the device only when asked, and once for all."""
         numbers = torch.stack([*self.weighted.values()]).tolist() if self.weighted else []
         return dict(zip(self.weighted, numbers, strict=True))
+
+    def without_gradient(self) -> Evaluation:
+        """The same with a gradient of no values; numbers that were fetched from the device are not fetched again."""
+        kept = replace(self, gradient=self.loss.new_empty(0))
+        vars(kept).update({name: known for name, known in vars(self).items() if name in ("value", "terms")})
+        return kept
 
 
 Evaluate: TypeAlias = Callable[[Tensor], Evaluation]

@@ -64,8 +64,7 @@ class Step:
 
     def without_gradient(self) -> Step:
         """The same for those who keep it, not to go on from it: with a gradient of no values."""
-        loss = self.evaluation.loss
-        return replace(self, evaluation=replace(self.evaluation, gradient=loss.new_empty(0)))
+        return replace(self, evaluation=self.evaluation.without_gradient())
 
     def better_than(self, other: Step | None) -> Step:
         """The better one of two steps: the later part of the run, or the lower loss in it; never a loss of NaN."""

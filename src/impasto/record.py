@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
-from itertools import groupby
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from impasto.errors import InputError
-from impasto.image.files import File, Origin, name_of, opened, origin_of
+from impasto.image.files import ANY_PIXELS, File, Origin, name_of, opened, origin_of
 from impasto.image.metadata import read_settings
 from impasto.pyramid import MOST_ITERATIONS, HistoryPrecision, Level, Targets, Whereabouts
 from impasto.spec import MAX_SIDE, MIN_SIDE, StyleSpec
@@ -138,11 +138,12 @@ class Record(_Part):
         return self.model_copy(update={"levels": _recorded(levels)})
 
     def done(self, history: Sequence[Mapping[str, Any]], loss: float) -> Record:
-        """The record of what was done in the end, which is less than planned if someone stopped it."""
-        done = [list(steps) for _, steps in groupby(history, key=lambda step: step["level"])]
+        """The record of what was done in the end, which is less than planned if someone stopped it; what went on in
+        smaller tiles for want of memory is two levels."""
+        counts = Counter((step["level"], step["tile"]) for step in history)
         levels = tuple(
-            level.model_copy(update={"iterations": len(steps), "tile": steps[-1]["tile"]})
-            for level, steps in zip(self.levels, done, strict=False)
+            self.levels[place].model_copy(update={"iterations": count, "tile": tile})
+            for (place, tile), count in counts.items()
         )
         return self.model_copy(update={"levels": levels, "loss": loss})
 
@@ -201,7 +202,7 @@ def read_record(file: File) -> Record:
 
     Raises InputError if it is no picture, or has none, or such that cannot be used.
     """
-    with opened(file) as image:
+    with opened(file, max_pixels=ANY_PIXELS) as image:  # none of them is decoded
         text = read_settings(image)
     if text is None:
         raise InputError(

@@ -26,7 +26,7 @@ __all__ = ["State", "Steps"]
 log = logging.getLogger("impasto")
 
 
-@dataclass(frozen=True)
+@dataclass
 class State:
     """Where a run stands after a ``step``, of which the ``solver`` has not been told; ``best`` is that of its level.
 
@@ -37,14 +37,19 @@ class State:
     best: Step
     solver: Mapping[str, Any]
 
-    def to(self, device: torch.device) -> State:
-        """The same on ``device``."""
-        if self.step.pixels.device == device:
-            return self
-        return State(_moved(self.step, device), _moved(self.best, device), _placed(self.solver, device))
+    def use_up(self, device: torch.device) -> State:
+        """The same on ``device``; pictures and solver are not held here any more: there is no room for them twice."""
+        taken = State(_moved(self.step, device), _moved(self.best, device), _placed(self.solver, device))
+        self.step = self.best = replace(
+            self.step, pixels=self.step.pixels.new_empty(0), evaluation=self.step.evaluation.without_gradient()
+        )
+        self.solver = {}
+        return taken
 
 
 def _moved(step: Step, device: torch.device) -> Step:
+    if step.pixels.device == device:
+        return step
     evaluation = step.evaluation
     moved = replace(evaluation, loss=evaluation.loss.to(device), gradient=evaluation.gradient.to(device))
     return replace(step, pixels=step.pixels.to(device), evaluation=moved)
@@ -93,14 +98,13 @@ class Steps(Iterator[Step]):
         first = 0
         previous = None
         if state is not None:
-            state = state.to(transfer.home(transfer.levels[state.step.level]))
             first = state.step.level
-            previous = state.step.within_margin
-            self._latest = state.step, state.best
             if state.step.index < state.step.of:
-                for step in self._level(first, previous, state):
+                for step in self._level(first, None, state):
                     yield step
                     previous = step.within_margin
+            else:
+                previous = state.step.within_margin
             first += 1
         for place in range(first, len(transfer.levels)):
             for step in self._level(place, None if previous is None else previous.clamp(0, 1)):
@@ -115,12 +119,14 @@ class Steps(Iterator[Step]):
             self._solver = transfer.solver(level)
             log.debug("%s", level)
         else:
-            level = replace(level, tile=state.step.tile)  # it may have become smaller on the way
+            taken = state.use_up(transfer.home(level))
+            self._latest = taken.step, taken.best
+            level = replace(level, tile=taken.step.tile)  # it may have become smaller on the way
             self._solver = transfer.solver(level)
-            pixels = _gone_on(self._solver, state)
-            done, best = state.step.index, replace(state.best, level=0, margin=0)  # optimize knows of no levels
+            pixels = _gone_on(self._solver, taken)
+            done, best = taken.step.index, replace(taken.best, level=0, margin=0)  # optimize knows of no levels
+            del taken
         del previous, state
-        finish = transfer.finished if transfer.spec.color == "content" else None
         keeps = transfer.footprint.keeps_freed(level)
         while True:
             try:
@@ -128,15 +134,16 @@ class Steps(Iterator[Step]):
                     evaluate = replayed(bounded(transfer.objective(level)), pixels, in_tiles=level.tile > 0)
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
-                        yield replace(step, finish=finish, **_about(place, level))
+                        yield replace(step, finish=transfer.finish, **_about(place, level))
                         del step
                     return
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
                 level, keeps = in_smaller_tiles(level, transfer.machine.device), False
-                pixels = pixels.to(transfer.home(level))
-                best = None if best is None else _moved(best, pixels.device)
+                # As if another level began, which is what the record calls it.
+                pixels = pixels if best is None else best.pixels.clamp(0, 1)
+                pixels, best = pixels.to(transfer.home(level)), None
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
 
@@ -147,7 +154,7 @@ def _about(place: int, level: Level) -> dict[str, Any]:
 
 
 def _gone_on(solver: Solver, state: State) -> Tensor:
-    """Where to look next; the state of the solver is used up, as there is no room for it twice."""
+    """Where to look next; the state of the solver is used up."""
     evaluation = state.step.evaluation
     try:
         solver.load_state_dict(dict(state.solver))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,6 +90,11 @@ class Transfer:
         """The tiles in which ``level`` is looked at; None for the whole picture."""
         return Tiling(level.tile, halo_of(self.machine.dtype)) if level.tile else None
 
+    @property
+    def finish(self) -> Callable[[Tensor], Tensor] | None:
+        """What steps need to show their picture, if that is not the one that was evaluated."""
+        return self.finished if self.spec.color == "content" else None
+
     def finished(self, image: Tensor) -> Tensor:
         """The picture that people are to see of one that was evaluated, 1 x 3 x H x W of any size."""
         if self.spec.color != "content":
@@ -101,8 +106,7 @@ class Transfer:
         """The only step of a run that leaves the photo as it is."""
         photo = self.content.resized(self.size).pixels
         evaluation = Evaluation(torch.zeros(()), torch.zeros_like(photo))
-        finish = self.finished if self.spec.color == "content" else None
-        return Step(photo, evaluation, 1, 1, finish, network=self.spec.network)
+        return Step(photo, evaluation, 1, 1, self.finish, network=self.spec.network)
 
     def with_levels(self, levels: Sequence[Level]) -> Transfer:
         """The same run with other evaluations at each size."""

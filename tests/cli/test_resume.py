@@ -21,6 +21,7 @@ from impasto.checkpoint import read_checkpoint, write_checkpoint
 from impasto.cli import checkpoints, running
 from impasto.cli.app import run
 from impasto.cli.progress import LineProgress
+from impasto.errors import OutputError
 
 LONG = ("--num-iterations", "9", "--size", "48")
 
@@ -95,6 +96,35 @@ def test_it_can_be_stopped_again_and_again(whole, broken_off, cli, interrupt_at)
     assert Path("out.png").read_bytes() == whole
 
 
+def test_a_run_that_finds_nothing_better_has_the_colors_of_the_photo(stylize, broken_off, cli, monkeypatch):
+    """The best step may be one from before the break, which is kept without colors."""
+    broken_off("--checkpoint", "run.checkpoint", "--color", "content")
+    stopped = Path("out.png").read_bytes()
+    monkeypatch.setattr(running, "_until_interrupted", lambda steps, interrupt: iter(()))
+    assert cli("resume", "run.checkpoint").code == 0
+    with Image.open("out.png") as again, Image.open(io.BytesIO(stopped)) as before:
+        assert again.tobytes() == before.tobytes()
+        assert max(high - low for low, high in zip(*pixel_range(again), strict=True)) > 0
+
+
+def pixel_range(image: Image.Image) -> tuple[list[int], list[int]]:
+    """The lowest and the highest channel of each pixel."""
+    pixels = list(zip(*[iter(image.convert("RGB").tobytes())] * 3, strict=True))
+    return [min(pixel) for pixel in pixels], [max(pixel) for pixel in pixels]
+
+
+def test_the_animation_so_far_is_replaced_as_the_picture_is(broken_off, cli):
+    broken_off("--checkpoint", "run.checkpoint", "--animate", "grow.gif")
+    before = Path("grow.gif").read_bytes()
+    assert cli("resume", "run.checkpoint").code == 0
+    assert Path("grow.gif").read_bytes() != before
+    broken_off("--checkpoint", "run.checkpoint", "--animate", "grow.gif", "-y")
+    Path("grow.gif").write_bytes(b"mine")
+    outcome = cli("resume", "run.checkpoint")
+    assert (outcome.code, "'grow.gif' exists already" in outcome.err.replace(f"{Path.cwd()}/", "")) == (2, True)
+    assert Path("grow.gif").read_bytes() == b"mine"
+
+
 def test_a_picture_that_someone_put_in_its_place_is_not_replaced(broken_off, cli, folder):
     broken_off("--checkpoint", "run.checkpoint")
     shutil.copy("photo.jpg", "out.png")
@@ -132,7 +162,7 @@ def test_it_is_written_as_often_as_asked_for(stylize, monkeypatch):
     written = []
     write = checkpoints.Keeper.write
 
-    def count(self, progress, saved=None):
+    def count(self, progress, saved=()):
         written.append(time.monotonic())
         return write(self, progress, saved)
 
@@ -176,6 +206,42 @@ def test_a_checkpoint_that_exists_is_not_replaced_unasked(stylize):
     assert Path("mine").read_text() == "something"
     outcome = stylize("-o", "out.png", "--checkpoint", "nowhere/mine")
     assert (outcome.code, "another --checkpoint" in outcome.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "uv-content.checkpoint-input"])
+def test_what_stands_beside_a_checkpoint_is_not_taken_for_a_part_of_it(name, stylize):
+    Path(name).write_text("something")
+    outcome = stylize("-o", "out.png", "--checkpoint", "uv")
+    assert (outcome.code, f"'{name}' is there already" in outcome.err) == (2, True)
+    assert Path(name).read_text() == "something"
+
+
+def test_files_in_the_folder_of_a_history_stay(stylize):
+    Path("run.history").mkdir()
+    Path("run.history", "notes.txt").write_text("something")
+    assert stylize("-o", "out.png", *LONG, "--checkpoint", "run", "--checkpoint-every", "0.00001s").code == 0
+    assert sorted(str(path) for path in Path().glob("run*/*")) == ["run.history/notes.txt"]
+
+
+def test_a_photo_from_standard_input_that_cannot_be_kept_does_not_end_a_run(cli, folder, monkeypatch):
+    def full(*_, **__) -> None:
+        raise OutputError("'somewhere' cannot be written (No space left on device): make room.")
+
+    data = Path("photo.jpg").read_bytes()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
+    monkeypatch.setattr(checkpoints, "write_bytes", full)
+    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    outcome = cli("stylize", "-", "painting.png", *LONG, "--coarse-network", "none", "-o", "out.png")
+    assert (outcome.code, "is not kept" in outcome.err) == (0, True)
+    assert list(checkpoints.folder().iterdir()) == []
+
+
+def test_a_run_that_ends_before_it_is_kept_leaves_nothing_behind(cli, folder, monkeypatch):
+    data = Path("photo.jpg").read_bytes()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
+    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    assert cli("stylize", "-", "painting.png", *LONG, "--coarse-network", "none", "-o", "out.png").code == 0
+    assert list(checkpoints.folder().iterdir()) == []
 
 
 def test_a_run_that_is_going_on_is_left_alone(broken_off, cli):
@@ -298,7 +364,7 @@ def test_a_checkpoint_from_elsewhere_replaces_nothing(broken_off, cli, folder, t
     target.write_text("mine")
     empty = hashlib.sha256(b"").hexdigest()
     digest = hashlib.sha256(b"mine").hexdigest()
-    for saved in ({"path": os.devnull, "sha256": empty}, {"path": str(target), "sha256": digest}, None):
+    for saved in ([{"path": os.devnull, "sha256": empty}], [{"path": str(target), "sha256": digest}], [], None, [7]):
         claims = {"output": str(target), "saved": saved, "overwrite": True, "written": {"format": "png"}}
         rewritten("run.checkpoint", lambda job, claims=claims: job.update(claims))
         outcome = cli("resume", "run.checkpoint")
@@ -364,7 +430,7 @@ def test_paths_are_kept_whole(broken_off, cli, folder, tmp_path, monkeypatch, wh
     (tmp_path / "elsewhere").mkdir()
     broken_off("--checkpoint", "run.checkpoint", "--animate", "grow.gif")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    outcome = cli("resume", str(folder / "run.checkpoint"), "-y")
+    outcome = cli("resume", str(folder / "run.checkpoint"))
     assert outcome.code == 0, outcome.err
     assert "The animation begins where the run goes on" in outcome.err
     assert list(Path().iterdir()) == []

@@ -59,10 +59,8 @@ def clear(
     """Remove what was seen in paintings. Weights stay, and so do unfinished runs unless said otherwise."""
     removed = _remove(_files(styles_folder()))
     before = sum(map(_size, _files(checkpoints.folder())))
-    for path in checkpoints.kept() if runs else ():
-        if not checkpoints.is_in_use(path):
-            checkpoints.remove(path)
-            _remove([path.with_name(f"{path.name}.lock")])
+    if runs:
+        checkpoints.remove_all()
     removed += before - sum(map(_size, _files(checkpoints.folder())))
     typer.echo(f"{removed / 1e6:.1f} MB removed.")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from impasto.steps import Steps
     from impasto.transfer import Transfer
 
-__all__ = ["AUTOMATIC", "Keeper", "folder", "is_in_use", "kept", "lock_of", "remove"]
+__all__ = ["AUTOMATIC", "Keeper", "beside", "folder", "is_in_use", "kept", "lock_of", "remove_all"]
 
 AUTOMATIC = 120.0
 """Runs that are estimated to take more seconds are kept unless someone said otherwise."""
@@ -34,6 +35,9 @@ SHARE = 0.05
 """Of the time at most goes into checkpoints; only then they may be farther apart than asked for."""
 
 SUFFIX, SUFFIX_OF_INPUT = ".checkpoint", ".checkpoint-input"
+
+OWNED = re.compile(rf"\.?(.+?{re.escape(SUFFIX)})(?!-input)")
+"""What a name in the folder of checkpoints begins with: that of the checkpoint that it belongs to."""
 
 
 def folder() -> Path:
@@ -70,16 +74,36 @@ def is_in_use(path: Path) -> bool:
         return False
 
 
+def beside(path: Path) -> list[Path]:
+    """The files that a run puts beside its checkpoint, besides the lock and the history."""
+    return [path.with_name(f"{path.name}-{role}{SUFFIX_OF_INPUT}") for role in ("content", "style", "init")]
+
+
 def remove(path: Path) -> None:
     """Remove a checkpoint and what its run put beside it."""
-    from impasto.kept_pairs import folder_of_pairs
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    _remove_beside(path)
 
-    beside = [path.with_name(f"{path.name}-{role}{SUFFIX_OF_INPUT}") for role in ("content", "style", "init")]
-    for file in (path, *beside):
+
+def _remove_beside(path: Path) -> None:
+    from impasto.kept_pairs import drop_other_pairs
+
+    for file in beside(path):
         with suppress(OSError):
             file.unlink(missing_ok=True)
     shutil.rmtree(writing_folder(path), ignore_errors=True)
-    shutil.rmtree(folder_of_pairs(path), ignore_errors=True)
+    drop_other_pairs(path, ())
+
+
+def remove_all() -> None:
+    """Remove all that is in the folder of checkpoints, also what runs left there that died, unless one is going on."""
+    with suppress(OSError):
+        for path in {path.with_name(found[1]) for path in folder().iterdir() if (found := OWNED.match(path.name))}:
+            if not is_in_use(path):
+                remove(path)
+                with suppress(OSError):
+                    Path(lock_of(path).lock_file).unlink(missing_ok=True)
 
 
 class Keeper:
@@ -116,8 +140,11 @@ class Keeper:
             raise OutputError(
                 f"Another run is using the checkpoint '{path}': wait for it, or choose another --checkpoint."
             ) from None
-        except OSError as error:
-            progress.say(f"This run is not kept: '{path}' cannot be written ({error.strerror or error}).")
+        except (OSError, OutputError) as error:
+            if not job.resumed:
+                _remove_beside(path)
+            keeper.release()
+            progress.say(f"This run is not kept: '{path}' cannot be written ({_reason(error)}).")
             return None
         return keeper
 
@@ -129,8 +156,9 @@ class Keeper:
         if now - self._latest >= pause:
             self.write(progress)
 
-    def write(self, progress: Progress, saved: Path | None = None) -> bool:
-        """Write the state; ``saved`` is the picture so far, which the finished one may replace. Return success."""
+    def write(self, progress: Progress, saved: Sequence[Path] = ()) -> bool:
+        """Write the state; ``saved`` are the picture so far and its animation, which the finished ones may replace.
+        Return success."""
         from impasto.checkpoint import Checkpoint, write_checkpoint
 
         start = time.monotonic()
@@ -139,7 +167,7 @@ class Keeper:
             write_checkpoint(self.path, checkpoint)
             self._trouble, self._is_written = "", True
         except OSError as error:
-            trouble = f"The state of this run cannot be kept in '{self.path}' ({error.strerror or error})."
+            trouble = f"The state of this run cannot be kept in '{self.path}' ({_reason(error)})."
             if trouble != self._trouble:
                 progress.say(trouble)
             self._trouble = trouble
@@ -148,21 +176,25 @@ class Keeper:
         return not self._trouble
 
     def drop(self) -> None:
-        """The run has arrived: nothing is left to go on with."""
+        """The run has arrived: nothing is left to go on with. A file that stood there before it was ever kept stays."""
         if self._is_written:
             remove(self.path)
+        else:
+            _remove_beside(self.path)
         self.release()
 
     def release(self) -> None:
         """Let others go on with it."""
+        if not self._lock.is_locked:
+            return
         with suppress(OSError):
             Path(self._lock.lock_file).unlink(missing_ok=True)  # while it is held: nobody else holds another
         self._lock.release()
 
-    def _about(self, saved: Path | None) -> dict[str, Any]:
+    def _about(self, saved: Sequence[Path]) -> dict[str, Any]:
         job, resumed = self._job, self._job.resumed
         run, written = job.options.run, job.options.output
-        so_far = None if saved is None else {"path": str(saved.absolute()), "sha256": origin_of(saved).sha256}
+        so_far = [{"path": str(path.absolute()), "sha256": origin_of(path).sha256} for path in saved]
         return {
             "inputs": self._inputs,
             "output": str(job.output if job.output == STDOUT else job.output.absolute()),
@@ -171,8 +203,12 @@ class Keeper:
             "run": run.model_dump(mode="json") | {"weights": _absolute(run.weights)},
             "written": written.model_dump(mode="json") | {"animate": _absolute(written.animate), "checkpoint": None},
             "elapsed": (resumed.elapsed if resumed else 0.0) + time.monotonic() - self._began,
-            "saved": so_far or (resumed.checkpoint.job["saved"] if resumed else None),
+            "saved": so_far or (resumed.checkpoint.job["saved"] if resumed else []),
         }
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error).rstrip(".")
 
 
 def _absolute(named: str | None) -> str | None:

@@ -15,6 +15,7 @@ from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_fre
 from impasto.cli.recorded import Request, find_input, folders_of, recorded_options
 from impasto.cli.running import run_job
 from impasto.errors import OptionError
+from impasto.image.files import ANY_PIXELS
 from impasto.image.formats import named_format
 from impasto.image.paths import expanded
 from impasto.pyramid import Level
@@ -77,7 +78,8 @@ def _job(request: Request) -> Job:
     record = read_record(request.file)
     options = recorded_options(record, request)
     # It is no repetition: computed where and how it is best here.
-    run = build(RunOptions, {name: request.changes[name] for name in ("memory",) if name in request.changes})
+    chosen = {name: request.changes[name] for name in ("memory",) if name in request.changes}
+    run = build(RunOptions, {"max_pixels": ANY_PIXELS, **chosen})
     before = record.size[::-1]
     size = _new_size(before, options.spec, request)
     # These proportions to the pixel, whatever the photo's are.

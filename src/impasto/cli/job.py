@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from impasto.cli.options import Options
 from impasto.errors import OptionError
+from impasto.image.animated import EXTENSIONS as ANIMATED
 from impasto.image.files import File, origin_of
 from impasto.image.formats import EXTENSIONS, FORMATS, Format, format_of, named_format
 from impasto.pyramid import Level
@@ -51,13 +52,15 @@ class Resumed:
     checkpoint: Checkpoint
     elapsed: float
 
-    def is_picture_so_far(self, path: Path) -> bool:
-        """Whether ``path`` is still the picture that the run itself saved when it was stopped."""
+    def is_saved_so_far(self, path: Path) -> bool:
+        """Whether ``path`` is still the picture or the animation that the run itself saved when it was stopped."""
         saved = self.checkpoint.job["saved"]
-        if not isinstance(saved, dict) or path.suffix.lower() not in EXTENSIONS or str(path) != saved.get("path"):
+        entries = [entry for entry in saved if isinstance(entry, dict)] if isinstance(saved, list) else []
+        wanted = [entry.get("sha256") for entry in entries if entry.get("path") == str(path.absolute())]
+        if not wanted or path.suffix.lower() not in (*EXTENSIONS, *ANIMATED):
             return False
         try:
-            return origin_of(path).sha256 == saved.get("sha256")
+            return origin_of(path).sha256 in wanted
         except OSError:
             return False
 
@@ -103,8 +106,8 @@ class Job:
         return Path(named).expanduser() if named else None
 
     def may_replace(self, path: Path) -> bool:
-        """Whether ``path`` may be written where it exists: it was asked for, or this run's picture so far is there."""
-        return self.overwrite or (self.resumed is not None and self.resumed.is_picture_so_far(path))
+        """Whether ``path`` may be written where it exists: with -y, or if this run saved it when it was stopped."""
+        return self.overwrite or (self.resumed is not None and self.resumed.is_saved_so_far(path))
 
     def snapshot(self, evaluation: int) -> Path:
         """The file for the picture after so many evaluations of the whole run."""

@@ -168,6 +168,19 @@ def _check_checkpoint(job: Job, levels: Sequence[Level]) -> None:
         raise OptionError(f"--checkpoint is '{path}', which the run reads or writes itself: choose another name.")
     if not job.resumed:
         check_destination(path, overwrite=job.overwrite, option="--checkpoint")
+        _check_beside(path, job.overwrite)
+
+
+def _check_beside(path: Path, overwrite: bool) -> None:
+    """Refuse files of someone else where those of a checkpoint go: they would be removed with it."""
+    from impasto.cli.checkpoints import beside, lock_of
+
+    lock = Path(lock_of(path).lock_file)
+    others = [other for other in beside(path) if other.exists() and not overwrite]
+    if lock.is_dir() or (lock.is_file() and lock.stat().st_size):  # that of a run is empty
+        others.append(lock)
+    if others:
+        raise OptionError(f"--checkpoint is '{path}', and '{others[0]}' is there already: choose another name.")
 
 
 def _check_giant(job: Job, pixels: int) -> None:
@@ -189,7 +202,7 @@ def _check_animation(job: Job) -> None:
         return
     from impasto.animation import check_animation
 
-    check_animation(job.animation, overwrite=job.overwrite)
+    check_animation(job.animation, overwrite=job.may_replace(job.animation))
     if job.animation.exists():
         _check_is_no_input(job.animation, job)
     if job.animation.resolve() == job.output.resolve():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from impasto.cli.job import Inputs
 from impasto.cli.options import Options
 from impasto.errors import InputError
-from impasto.image.files import File, name_of
+from impasto.image.files import ANY_PIXELS, File, name_of
 from impasto.image.formats import EXTENSIONS
 from impasto.image.paths import expanded
 from impasto.spec import STARTS, OutputOptions, RunOptions, StyleSpec
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from impasto.record import Record
 
 __all__ = ["Request", "find_input", "find_inputs", "folders_of", "recorded_options"]
-
-MOST_PIXELS = 2**40
-"""The limit for inputs that are known by their SHA-256, and were read before."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def recorded_options(record: Record, request: Request) -> Options:
         RunOptions: {
             **record.run.model_dump(),
             "threads": min(record.run.threads, usable_cores()),
-            "max_pixels": MOST_PIXELS,
+            "max_pixels": ANY_PIXELS,
         },
         OutputOptions: _written(record, request),
     }

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -60,10 +61,10 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
     result, keeper = computed.result, computed.keeper
     path = save(result, job)
     if recorder is not None and job.animation is not None:
-        save_animation(recorder, result, job.animation, job.overwrite, progress)
+        save_animation(recorder, result, job.animation, job.may_replace(job.animation), progress)
     if interrupt.asked and computed.left_out:
         done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
-        is_kept = keeper is not None and keeper.write(progress, None if path == STDOUT else path)
+        is_kept = keeper is not None and keeper.write(progress, _saved(job, path))
         if keeper is not None:
             keeper.release()
         further = f" To go on: impasto resume '{keeper.path}'" if keeper is not None and is_kept else ""
@@ -76,6 +77,11 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
         progress.saved(str(path), result.loss)
     if values["show"] and path != STDOUT:
         _show(str(path), progress)
+
+
+def _saved(job: Job, path: Path) -> list[Path]:
+    """The files that are there now: the picture, unless it is standard output, and the animation."""
+    return [file for file in (path, job.animation) if file is not None and file != STDOUT and file.is_file()]
 
 
 @dataclass(frozen=True)
@@ -97,16 +103,19 @@ def _compute(
     began: float,
 ) -> _Computed:
     from impasto.budget import Budget
-    from impasto.estimate import measure_cost
+    from impasto.estimate import known_cost, measure_cost
     from impasto.result import Collected
     from impasto.steps import Steps
 
     resumed = job.resumed.checkpoint if job.resumed else None
-    cost, seconds = measure_cost(transfer), _seconds_to_go(job)
+    seconds = _seconds_to_go(job)
+    cost = known_cost(transfer) if seconds is None else measure_cost(transfer)
     budget = None if seconds is None else Budget(began + max(seconds - finishing_seconds(job, transfer), seconds / 2))
     if budget and not resumed:  # else it was fitted before
         transfer = budget.fitted(transfer, cost)
     collected = resumed.collected if resumed else Collected()
+    if collected.best is not None:  # which is kept as it was evaluated
+        collected.best = replace(collected.best, finish=transfer.finish)
     plan = Plan(transfer.levels, cost, budget.deadline if budget else None)
     plan.before = plan.seconds_until(resumed.state.step) if resumed else 0.0
     steps = Steps(transfer, resumed.state if resumed else None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from impasto.errors import OutputError
 
-__all__ = ["check_destination", "new_file_beside", "write_bytes", "writing_folder"]
+__all__ = ["check_destination", "new_file_beside", "sync_folder", "write_bytes", "writing_folder"]
 
 LONGEST_NAME = 240
 """Bytes of a file's name; file systems take 255, and snapshots are named after the result."""
@@ -66,6 +67,16 @@ def writing_folder(path: Path) -> Path:
     return path.with_name(f".{path.name}.writing")
 
 
+def sync_folder(folder: Path) -> None:
+    """See to it that names which were given in ``folder`` outlast a power cut; where the system can do that."""
+    with suppress(OSError):  # Windows opens no folders
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_bytes(data: bytes, path: Path, *, overwrite: bool) -> None:
     """Write to a temporary file in the same folder, flush it to the disk, and rename it to ``path``."""
     path = path.resolve() if path.is_symlink() else path  # what it points to is written, as other programs do
@@ -77,6 +88,7 @@ def write_bytes(data: bytes, path: Path, *, overwrite: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
         _put_in_place(temporary, path, overwrite=overwrite)
+        sync_folder(path.parent)
     except OSError as error:
         raise OutputError(
             f"'{path}' cannot be written ({error.strerror or error}): make room, or choose another -o."

@@ -21,6 +21,7 @@ from impasto.image.paths import check_path
 from impasto.image.png import read_on
 
 __all__ = [
+    "ANY_PIXELS",
     "MAX_PIXELS",
     "File",
     "Origin",
@@ -38,6 +39,9 @@ File: TypeAlias = Path | bytes
 
 MAX_PIXELS = 178_000_000
 """Pictures above this are refused from their header, before their pixels are decoded, unless --max-pixels says more."""
+
+ANY_PIXELS = 2**40
+"""The limit for files whose pixels do not matter, or that are known by their SHA-256 and were read before."""
 
 BOMB_PIXELS = 4096 * 4096
 BOMB_RATIO = 150

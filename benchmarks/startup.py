@@ -1,0 +1,77 @@
+"""How long it takes from the command to the first evaluation, beside what importing PyTorch takes.
+
+python -m benchmarks.startup CONTENT STYLE [--rounds 5] [--set NAME=VALUE ...]
+
+All in turns, each in a process of its own, after one round that does not count: importing PyTorch, `impasto stylize` up
+to the end of its first evaluation, as JSON progress tells it, and that evaluation by itself. Prints medians, and what
+is left of the second without the third over the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from benchmarks.networks.runs import parse_setting
+
+IMPORT = "import torch"
+
+
+def seconds_of_import() -> float:
+    """Seconds of a process that imports PyTorch and ends."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", IMPORT], check=True)
+    return time.perf_counter() - start
+
+
+def seconds_to_steps(content: Path, style: Path, options: Sequence[str], output: Path) -> tuple[float, float]:
+    """Seconds from the start of a process to its first evaluation, and between that and the second one."""
+    command = [sys.executable, "-m", "impasto", "stylize", str(content), str(style), "-o", str(output)]
+    start, times = time.perf_counter(), []
+    with subprocess.Popen([*command, "--progress", "json", *options], stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if "step" in json.loads(line):
+                times.append(time.perf_counter() - start)
+            if len(times) == 2:
+                break
+        run.kill()
+    return times[0], times[1] - times[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.startup", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--set", type=parse_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
+    parsed = parser.parse_args(arguments)
+    options = [word for name, value in parsed.settings for word in (f"--{name.replace('_', '-')}", value)]
+    imports, firsts, nexts = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(parsed.rounds + 1):
+            imported = seconds_of_import()
+            first, following = seconds_to_steps(parsed.content, parsed.style, options, Path(folder, "out.png"))
+            if number:
+                imports.append(imported)
+                firsts.append(first)
+                nexts.append(following)
+    imported, first, following = map(median, (imports, firsts, nexts))
+    print(
+        f"import torch {imported:.2f} s, to the end of the first evaluation {first:.2f} s, the second {following:.2f} s"
+    )
+    print(f"to the beginning of the first evaluation: {(first - following) / imported:.2f} x import torch")
+
+
+if __name__ == "__main__":
+    main()
