@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -186,23 +185,3 @@ def test_on_a_gpu_there_is_main_memory_after_the_smallest_tiles() -> None:
     assert moved == replace(smallest, vectors="main memory")
     with pytest.raises(ImpastoError, match="smaller --size"):
         in_smaller_tiles(moved, torch.device("cuda"))
-
-
-def test_of_free_memory_a_quarter_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = torch.device("cpu")
-    monkeypatch.setattr(memory, "memory_bytes", lambda: (16 * GB, 8 * GB))
-    assert memory.available_bytes(machine) == 6 * GB
-    monkeypatch.setattr(memory, "memory_bytes", lambda: (16 * GB, None))
-    assert memory.available_bytes(machine) == 12 * GB
-    monkeypatch.setattr(memory, "memory_bytes", lambda: (None, None))
-    assert memory.available_bytes(machine) is None
-
-
-def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    limit = tmp_path / "memory.max"
-    limit.write_text("1000000\n")
-    monkeypatch.setattr(memory, "CGROUP_LIMITS", (str(limit),))
-    monkeypatch.setattr(memory, "_system_memory", lambda: (5_000_000, 2_000_000))
-    assert memory.memory_bytes() == (1_000_000, 1_000_000)
-    limit.write_text("max\n")
-    assert memory.memory_bytes() == (5_000_000, 2_000_000)

@@ -1,13 +1,11 @@
-"""How much memory there is, and how much a run takes: known before anything large is allocated."""
+"""How much memory a run takes, and how it is fitted into what there is: known before anything large is allocated."""
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 
 import torch
 
@@ -22,12 +20,9 @@ from impasto.spec import COARSEST_SIDE, StyleSpec, scaled_to_long_side
 __all__ = [
     "VECTOR",
     "Footprint",
-    "available_bytes",
     "fit_memory",
     "in_smaller_tiles",
     "is_out_of_memory",
-    "memory_bytes",
-    "total_bytes",
 ]
 
 VECTOR = 3 * 4
@@ -55,46 +50,6 @@ TILES = (2048, 1024, 768, 512, 256)
 
 SHORTER = (0.5, 0.25)
 """Shares of the history to choose from, once all of it is kept in bfloat16 and still too much."""
-
-SHARE_OF_FREE = 0.75
-"""Of the memory that is free, a run takes no more unless it is told to."""
-
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-
-
-def memory_bytes() -> tuple[int | None, int | None]:
-    """Return (total, free) memory in bytes, None where the system does not tell; a container's limit is its total."""
-    total, free = _system_memory()
-    for limit in map(Path, CGROUP_LIMITS):
-        if total is not None and limit.is_file() and (text := limit.read_text().strip()).isdigit():
-            total = min(total, int(text))
-    return total, free if free is None or total is None else min(free, total)
-
-
-def _system_memory() -> tuple[int | None, int | None]:
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        sizes = {name: int(value.split()[0]) * 1024 for name, value in fields.items()}
-        return sizes.get("MemTotal"), sizes.get("MemAvailable")
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
-    except (AttributeError, OSError, ValueError):
-        return None, None
-
-
-def available_bytes(device: torch.device) -> int | None:
-    """What a run may take unless it is told: three quarters of what is free on ``device``; None if unknown."""
-    if device.type == "cuda":
-        return int(SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0])
-    total, free = memory_bytes()
-    known = total if free is None else free
-    return None if known is None else int(SHARE_OF_FREE * known)
-
-
-def total_bytes(device: torch.device) -> int | None:
-    """All the memory there is on ``device``; None if unknown."""
-    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else memory_bytes()[0]
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -110,7 +110,7 @@ def test_a_painting_that_would_be_too_small_is_refused(cli, folder):
 
 
 def test_what_does_not_fit_into_memory_is_refused(cli, folder, monkeypatch):
-    monkeypatch.setattr("impasto.memory.memory_bytes", lambda: (600_000_000, None))
+    monkeypatch.setattr("impasto.free_memory.memory_bytes", lambda: (600_000_000, None))
     assert cli("evaluate", "photo.jpg", "painting.png", "photo.jpg").code == 0
     outcome = cli("evaluate", "photo.jpg", "painting.png", "photo.jpg", "--style-scale", "6")
     assert outcome.code == 2

@@ -102,7 +102,7 @@ def _threads(threads: int, cores: int) -> Finding:
 
 
 def _memory() -> Iterator[Finding]:
-    from impasto.memory import memory_bytes
+    from impasto.free_memory import memory_bytes
 
     total, free = memory_bytes()
     if total is None:

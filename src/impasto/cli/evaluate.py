@@ -148,7 +148,7 @@ def _check(request: Request) -> None:
 
 def _check_memory(name: str, size: tuple[int, int], painted: tuple[int, int]) -> None:
     """Raise InputError if this cannot fit into all the memory of this machine: the system would kill it midway."""
-    from impasto.memory import memory_bytes
+    from impasto.free_memory import memory_bytes
 
     total, _ = memory_bytes()
     needed = BASE_BYTES + BYTES_PER_PIXEL * (size[0] * size[1] + painted[0] * painted[1])
