@@ -6,12 +6,12 @@ import subprocess
 
 import torch
 
-from impasto.hardware import processor_name
+from impasto.hardware import hardware_name
 
 
 def device_name() -> str:
     """The name of the graphics card, or of the processor where there is none."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
+    return hardware_name(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def commit() -> str:

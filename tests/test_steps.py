@@ -222,5 +222,19 @@ def test_a_state_from_a_file_goes_on_on_a_gpu(make_transfer: MakeTransfer) -> No
     steps = Steps(replace(transfer, machine=machine, extractors=extractors))
     for _ in range(6):
         next(steps)
-    state = steps.state.to(torch.device("cpu"))
+    state = steps.state.use_up(torch.device("cpu"))
     assert len(list(Steps(replace(transfer, machine=machine, extractors=extractors), state))) == 9
+
+
+@pytest.mark.skipif(not torch.backends.mps.is_available(), reason="there is no Apple GPU")
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_run_on_an_apple_gpu_is_that_on_the_cpu(optimizer: str, make_transfer: MakeTransfer) -> None:
+    transfer = make_transfer(optimizer=optimizer)
+    network, weights = transfer.extractors["tiny"].network, transfer.extractors["tiny"].weights
+    there = replace(
+        transfer,
+        machine=Machine(torch.device("mps"), torch.float32),
+        extractors={"tiny": Extractor(network, weights, device="mps")},
+    )
+    for ours, theirs in zip(Steps(there), Steps(transfer), strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=0.01)

@@ -18,7 +18,7 @@ from impasto.errors import OutputError
 from impasto.image.destination import write_bytes
 from impasto.weights.cache import cache_folder
 
-__all__ = ["bf16_speedup", "has_native_bf16", "keep_timing", "kept_timing", "processor_name"]
+__all__ = ["bf16_speedup", "hardware_name", "has_native_bf16", "keep_timing", "kept_timing", "processor_name"]
 
 CHANNELS, SIDE = 64, 128
 """The convolution that is timed: the second one of VGG-19, on a small picture."""
@@ -35,6 +35,11 @@ def processor_name() -> str:
     named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     name = named or platform.processor() or platform.machine() or "unknown"
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def hardware_name(device: torch.device) -> str:
+    """The name of the graphics card, or of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def has_native_bf16(device: torch.device) -> bool:
@@ -78,8 +83,7 @@ def _file() -> Path:
 
 
 def _key(what: str, device: torch.device) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-    return f"{what}: {name}, PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
+    return f"{what}: {hardware_name(device)}, PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
 def _measured(device: torch.device) -> float:

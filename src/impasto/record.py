@@ -162,21 +162,7 @@ class Record(_Part):
 
     def plan(self) -> list[Level]:
         """The levels to compute again."""
-        return [
-            Level(
-                level.size[::-1],
-                level.style_size[::-1],
-                level.iterations,
-                level.network,
-                level.tile,
-                level.history,
-                level.history_precision,
-                level.vectors,
-                level.targets,
-                level.margin,
-            )
-            for level in self.levels
-        ]
+        return [Level(**_turned(level.model_dump())) for level in self.levels]
 
     def to_json(self) -> str:
         """The text that is put into the picture."""
@@ -280,18 +266,9 @@ def new_record(
 
 
 def _recorded(levels: Sequence[Level]) -> tuple[RecordedLevel, ...]:
-    return tuple(
-        RecordedLevel(
-            size=level.size[::-1],
-            style_size=level.style_size[::-1],
-            iterations=level.iterations,
-            network=level.network,
-            tile=level.tile,
-            history=level.history,
-            history_precision=level.history_precision,
-            vectors=level.vectors,
-            targets=level.targets,
-            margin=level.margin,
-        )
-        for level in levels
-    )
+    return tuple(RecordedLevel(**_turned(asdict(level))) for level in levels)
+
+
+def _turned(level: dict[str, Any]) -> dict[str, Any]:
+    """A level is computed with (height, width), and recorded with (width, height)."""
+    return level | {name: level[name][::-1] for name in ("size", "style_size")}

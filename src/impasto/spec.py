@@ -204,7 +204,8 @@ class RunOptions(_Options):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="Of the convolutions; auto takes bf16 where the hardware has it and is faster with it, else fp32.",
+        description="Of the convolutions; auto takes bf16 where the hardware has it and is faster with it, else, and"
+        " with --normalization classic, fp32.",
     )
     memory: Bytes | None = Field(
         None,

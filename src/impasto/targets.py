@@ -14,6 +14,7 @@ from torch import Tensor
 from impasto.errors import OptionError
 from impasto.features import Extractor
 from impasto.grid import Tile, Tiling, whole
+from impasto.hardware import hardware_name
 from impasto.image.resize import surrounded
 from impasto.losses import ContentLoss, StyleLoss, TotalVariationLoss
 from impasto.moments import Moments, moments
@@ -253,7 +254,7 @@ def _recalled(how: _How, painting: _Seen, layers: Collection[str]) -> dict[str, 
         return _moments(how, painting, layers)
     described = {
         "network": extractor.network.name,
-        "device": extractor.device.type,
+        "device": f"{extractor.device.type}, {hardware_name(extractor.device)}",
         "dtype": extractor.dtype,
         "padding": extractor.chain.padding,
         "pooling": extractor.chain.pooling,

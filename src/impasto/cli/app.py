@@ -38,8 +38,8 @@ impasto doctor
 Exit codes: 0 done; 1 the run failed; 2 an option, an input or an output cannot be used; 3 something has to be
 installed or fetched first; 130 interrupted, with the picture so far saved.
 
-Environment: IMPASTO_CACHE and IMPASTO_WEIGHTS_DIR are folders for weights; HTTPS_PROXY is used for downloads; NO_COLOR
-switches colors off; IMPASTO_DEBUG=1 shows where a bug happened.
+Environment: IMPASTO_CACHE is the folder of "impasto cache", IMPASTO_WEIGHTS_DIR another one for weights; HTTPS_PROXY is
+used for downloads; NO_COLOR switches colors off; IMPASTO_DEBUG=1 shows where a bug happened.
 """
 
 STREAM_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)

@@ -37,7 +37,7 @@ class Interrupt:
             raise KeyboardInterrupt
         self.asked = True
         with suppress(RuntimeError):  # the signal may have come while something else was being written
-            self._say("Ending after this step; Ctrl-C again ends at once and saves nothing.")
+            self._say("Ending after this step; Ctrl-C again ends at once and saves no picture.")
 
 
 @contextmanager

@@ -32,8 +32,8 @@ impasto plan photo.jpg painting.jpg --size 4096 --memory 4G
 def _plan(*, content: str, style: str, **values: Any) -> None:
     """Say what "impasto stylize CONTENT STYLE" with these options would take.
 
-    The pictures are read and the networks are timed, but nothing is painted and no file is written. One line for each
-    size: the network, its evaluations, the tiles and the history with which they fit into memory, and the time.
+    The pictures are read and the networks are timed, but nothing is painted, and no picture is written. One line for
+    each size: the network, its evaluations, the tiles and the history with which they fit into memory, and the time.
     """
     from impasto.budget import Budget
     from impasto.estimate import measure_cost
