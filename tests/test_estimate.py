@@ -11,6 +11,7 @@ from impasto.estimate import (
     MOST_EVALUATIONS,
     SPARE,
     Cost,
+    compare_cost,
     fit_levels,
     known_cost,
     measure_cost,
@@ -76,6 +77,14 @@ def test_what_was_measured_is_known_to_the_next_run(transfer, monkeypatch):
     assert known_cost(transfer).fixed == cost.fixed
     assert measure_cost(transfer).fixed["tiny"] > 6
     assert known_cost(transfer).fixed["tiny"] > 6  # the latest counts
+
+
+@pytest.mark.parametrize(("took", "is_kept"), [(5.0, True), (8.0, False), (3.0, False), (0.1, True)])
+def test_an_estimate_that_was_far_off_is_not_used_again(took, is_kept, transfer, monkeypatch):
+    kept = known_cost(transfer)
+    compare_cost(transfer, 5.0, took)
+    monkeypatch.setattr("impasto.estimate._time_evaluation", lambda *_: 7.0)
+    assert (known_cost(transfer).fixed == kept.fixed) == is_kept
 
 
 def test_larger_pictures_are_timed_until_an_evaluation_takes_long_enough(transfer, monkeypatch):

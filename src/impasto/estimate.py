@@ -21,7 +21,16 @@ from impasto.replay import RECORDED_AT, Replayed, replayed
 from impasto.targets import number_of_octaves, style_transfer_objective
 from impasto.transfer import Transfer
 
-__all__ = ["MOST_EVALUATIONS", "Cost", "fit_levels", "known_cost", "measure_cost", "open_ended", "seconds_of_next"]
+__all__ = [
+    "MOST_EVALUATIONS",
+    "Cost",
+    "compare_cost",
+    "fit_levels",
+    "known_cost",
+    "measure_cost",
+    "open_ended",
+    "seconds_of_next",
+]
 
 PROBE_SIDES = (32, 160, 320, 640, 1440)
 """Sides in pixels of the pictures that are timed, until one takes long enough to tell something."""
@@ -44,6 +53,9 @@ CONTENT_AGAIN = 1.2
 
 HANDED_BACK, HANDED_BACK_OF_TILES = 1.6, 1.2
 """How much longer an evaluation takes where there is no room for keeping what is freed, as measured."""
+
+FAR_OFF = 1.4
+"""Times as long as estimated, or as short, from which on an estimate is not used again."""
 
 MOST_EVALUATIONS = 500
 """At the full size, in a run that fits a time: L-BFGS is 5 % above its last loss after 190, and 2 % after 300."""
@@ -148,6 +160,14 @@ def known_cost(transfer: Transfer) -> Cost:
     kept = {name: kept_timing(_about(transfer, name), transfer.machine.device) for name in transfer.extractors}
     known = {name: (numbers[0], numbers[1]) for name, numbers in kept.items() if numbers and len(numbers) == 2}
     return _cost(transfer, known) if len(known) == len(kept) else measure_cost(transfer)
+
+
+def compare_cost(transfer: Transfer, estimated: float, took: float) -> None:
+    """Forget what ``measure_cost`` kept for runs like ``transfer``, if this one ``took`` quite another time than was
+    ``estimated``, in seconds: something else was using the machine, then or now."""
+    if took > 1 and not 1 / FAR_OFF < took / max(estimated, 1e-9) < FAR_OFF:
+        for name in transfer.extractors:
+            keep_timing(_about(transfer, name), transfer.machine.device, ())
 
 
 def _about(transfer: Transfer, name: str) -> str:

@@ -70,11 +70,12 @@ def kept_timing(what: str, device: torch.device) -> tuple[float, ...] | None:
 
 
 def keep_timing(what: str, device: torch.device, numbers: Sequence[float]) -> None:
-    """Keep ``numbers`` in the cache for ``kept_timing``, if it can be written."""
+    """Keep ``numbers`` in the cache for ``kept_timing``, if it can be written; none forgets those that are there."""
     path = _file()
     with suppress(OSError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
         known = _kept(path) | {_key(what, device): tuple(numbers)}
+        known = {key: kept for key, kept in known.items() if kept}
         write_bytes(json.dumps(known, indent=2).encode(), path, overwrite=True)
 
 

@@ -31,6 +31,9 @@ VECTOR = 3 * 4
 BASE = 0.373e9
 """Bytes of Python, PyTorch, and what its libraries keep for themselves, as measured."""
 
+WHILE_READING = 0.26e9
+"""The same while pictures are read, before anything was computed."""
+
 WORKING_VECTORS = 8
 """Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
 the gradient that is growing, the best point, what the octaves take, and one that comes and goes."""
@@ -74,8 +77,8 @@ def in_smaller_tiles(level: Level, device: torch.device) -> Level:
 @dataclass(frozen=True)
 class Footprint:
     """What decides how much memory a level takes: options, machine, networks by name, the bytes of the pictures that
-    are kept all the while, the ``room`` there is for keeping what is freed as well, None for any, and on a GPU what
-    there is of ``main`` memory, None for unknown."""
+    are kept all the while, the ``room`` there is for keeping what is freed as well, None for any, on a GPU what there
+    is of ``main`` memory, None for unknown, and the bytes that ``reading`` the pictures took before."""
 
     spec: StyleSpec
     machine: Machine
@@ -83,10 +86,12 @@ class Footprint:
     pictures: float
     room: float | None = None
     main: float | None = None
+    reading: float = 0.0
 
     def of_run(self, levels: Iterable[Level]) -> float:
         """Peak bytes of a run."""
-        return max(self.of_level(level) for level in levels)
+        before = WHILE_READING + self.reading if self.machine.device.type == "cpu" else 0.0
+        return max(before, *(self.of_level(level) for level in levels))
 
     def of_level(self, level: Level) -> float:
         """Peak bytes while ``level`` is computed."""

@@ -78,7 +78,8 @@ def prepare(
     if machine.device.type != "cuda":  # there is no other memory
         schedule = replace(schedule, levels=[replace(level, vectors="device") for level in schedule.levels])
     held = _held_bytes(pictures, schedule, spec)
-    footprint = Footprint(spec, machine, networks, held, room, available_bytes(torch.device("cpu")))
+    main = available_bytes(torch.device("cpu"))
+    footprint = Footprint(spec, machine, networks, held, room, main, _reading_bytes(pictures.values()))
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
     log.debug("about %.1f GB of memory, of %s", footprint.of_run(schedule.levels) / 2**30, _spelled(limit))
     cropped = photo.cropped_to_aspect(schedule.size)
@@ -122,7 +123,7 @@ def prepare(
 def _held_bytes(pictures: Mapping[str, Picture], schedule: Schedule, spec: StyleSpec) -> float:
     """What is kept all the while: the pictures as they were read, or with other colors at the sizes that count; and
     what to start from, if that is another one."""
-    pixels, read = math.prod(schedule.size), {role: float(_bytes_of(picture)) for role, picture in pictures.items()}
+    pixels, read = math.prod(schedule.size), {role: float(picture.bytes) for role, picture in pictures.items()}
     noise = VECTOR * float(pixels) if spec.init == "noise" else 0.0
     if spec.color == "style":
         return sum(read.values()) + noise
@@ -133,10 +134,12 @@ def _held_bytes(pictures: Mapping[str, Picture], schedule: Schedule, spec: Style
     return VECTOR * float(photos * pixels + math.prod(schedule.levels[-1].style_size)) + start + noise
 
 
-def _bytes_of(picture: Picture) -> int:
-    """Bytes of color and transparency; of a gray picture all channels are one."""
-    alpha = 0 if picture.alpha is None else picture.alpha.untyped_storage().nbytes()
-    return picture.stored.untyped_storage().nbytes() + alpha
+def _reading_bytes(pictures: Iterable[Picture]) -> float:
+    """The most that was in memory while one of them was read after the other."""
+    most = kept = 0
+    for picture in pictures:
+        most, kept = max(most, kept + picture.read_with), kept + picture.bytes
+    return float(most)
 
 
 def _spelled(limit: int | None) -> str:

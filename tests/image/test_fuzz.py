@@ -56,7 +56,7 @@ def test_what_is_neither_read_nor_refused_is_told(
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_prepare", lambda self: 1 / 0)
     assert fuzz.outcome_of(tmp_path / "a.png", "png") == "refused"  # a decoder may raise anything
     monkeypatch.undo()
-    monkeypatch.setattr("impasto.image.read.upright", "no function")  # called in a line of impasto's own
+    monkeypatch.setattr("impasto.image.numbers.upright", "no function")  # called in a line of impasto's own
     assert "TypeError" in fuzz.outcome_of(tmp_path / "a.png", "png")
     monkeypatch.setattr("impasto.image.read.read_picture", lambda path: 1 / 0)
     assert "ZeroDivisionError" in fuzz.outcome_of(tmp_path / "a.png", "png")

@@ -103,7 +103,7 @@ def _compute(
     began: float,
 ) -> _Computed:
     from impasto.budget import Budget
-    from impasto.estimate import known_cost, measure_cost
+    from impasto.estimate import compare_cost, known_cost, measure_cost
     from impasto.result import Collected
     from impasto.steps import Steps
 
@@ -121,6 +121,7 @@ def _compute(
     steps = Steps(transfer, resumed.state if resumed else None)
     keeper = Keeper.new(plan.to_go, job, transfer, steps, collected, progress)
     progress.begin(plan)
+    started = time.monotonic()
     interrupt.running = True
     try:
         watched = _watched(steps, len(collected.history) + 1, transfer, plan, job, progress, recorder)
@@ -131,8 +132,11 @@ def _compute(
                 keeper.after_step(progress)
     finally:
         progress.end()
+    left_out = plan.evaluations - len(collected.history)
+    if not (left_out or resumed or budget):
+        compare_cost(transfer, plan.seconds, time.monotonic() - started)
     result = collected.result(transfer.spec, transfer.size, photo=transfer.photo, record=transfer.record)
-    return _Computed(result, plan.evaluations - len(result.history), keeper)
+    return _Computed(result, left_out, keeper)
 
 
 def _seconds_to_go(job: Job) -> float | None:

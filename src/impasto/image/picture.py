@@ -26,7 +26,8 @@ class Picture:
     ``stored`` are the pixels as floats, or as the whole numbers, uint8 or uint16, that a file has, which take less
     memory. Colors are not multiplied by alpha, and where nothing is visible they continue what is visible around.
     ``depth`` is the bits a channel of the file (8 or 16), ``profile`` the ICC profile of RGB that it came in and goes
-    back to (None: sRGB), and ``remarks`` say, a sentence each, what was lost on the way in.
+    back to (None: sRGB), ``remarks`` say, a sentence each, what was lost on the way in, and reading it took
+    ``read_with`` bytes of memory.
     """
 
     stored: Tensor
@@ -36,6 +37,13 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     origin: Origin | None = None
     remarks: tuple[str, ...] = ()
+    read_with: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """What color and transparency take in memory; of a gray picture all channels are one."""
+        alpha = 0 if self.alpha is None else self.alpha.untyped_storage().nbytes()
+        return self.stored.untyped_storage().nbytes() + alpha
 
     @property
     def pixels(self) -> Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
@@ -17,13 +17,22 @@ from torch import Tensor
 from impasto.errors import InputError
 from impasto.image.codepoints import has_other_code_points
 from impasto.image.deep import file_depth
-from impasto.image.files import MAX_PIXELS, File, decoding, name_of, opened, orientation, origin_of, upright_size
+from impasto.image.files import (
+    MAX_PIXELS,
+    File,
+    decoding,
+    name_of,
+    opened,
+    orientation,
+    origin_of,
+    upright_size,
+)
 from impasto.image.metadata import read_metadata
-from impasto.image.modes import flattened, upright
+from impasto.image.modes import flattened
+from impasto.image.numbers import Canvas, from_array, from_tensor
 from impasto.image.paths import expanded
 from impasto.image.picture import Picture, fill_hidden_
 from impasto.image.profile import is_srgb, restorable, srgb_profile, to_srgb, transform_16_bits
-from impasto.image.resize import as_floats
 from impasto.image.vips import has_pyvips, open_strips
 
 __all__ = ["MAX_PIXELS", "ImageLike", "read_image", "read_picture"]
@@ -34,8 +43,20 @@ PLANES, APART = 284, 2
 """The tag of TIFF that says whether channels are side by side, and its value where they are not."""
 
 KEEP_16_BITS = "keeping them takes an extra: pip install 'impasto[large]'"
-LARGE = 1 << 25
-"""Pixels from which on it matters that pictures are read in strips."""
+STRIP_PIXELS = 1 << 20
+"""What is converted at once; Pillow has decoded all of it, at 4 bytes a pixel."""
+
+PILLOWS_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
+"""What Pillow takes for a pixel, by mode; 4 for all others."""
+
+DECODERS_BYTES = {"WEBP": 10, "AVIF": 5, "HEIF": 3}
+"""What decoders take for a pixel besides that, where they do not go from row to row; as measured."""
+
+BESIDE_STRIPS = 50_000_000
+"""Bytes that libvips takes besides the pixels, as measured; progressive JPEG takes more."""
+
+LARGE = 1 << 23
+"""Pixels from which on it matters that pictures are read in strips: phones have cameras of more."""
 
 PROFILE_DOES_NOT_FIT = "The color profile in {} does not fit it, and was left out: colors may be off."
 
@@ -67,9 +88,9 @@ def read_picture(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
 def _read(source: ImageLike, max_pixels: int) -> Picture:
     """The picture with the colors that stand under its transparency."""
     if isinstance(source, Tensor):
-        return _from_tensor(source)
+        return from_tensor(source)
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return from_array(source)
     if isinstance(source, Image.Image):
         with decoding("the given PIL image"):
             return _from_pil(source, "the given PIL image")
@@ -95,23 +116,21 @@ def _from_file(file: File, max_pixels: int) -> Picture:
 def _from_strips(file: File, image: Image.Image) -> Picture | None:
     """Read ``file``, which was opened as ``image``, with libvips; None where it is only Pillow that makes sense of it.
 
-    Of 8 bits a channel it holds the pixels once; Pillow takes more than twice as much.
+    It holds the pixels once, of which Pillow has its own, larger copy.
     """
     strips = open_strips(file)
     if strips is None:
         return None
     profile, remarks = _profile_of(image), _remarks_on_frames(image, name_of(file))
-    planes = np.empty((3, *strips.size), strips.dtype)
-    alphas = np.empty(strips.size, strips.dtype) if strips.has_alpha else None
+    canvas = Canvas(strips.size, orientation(image))
     for rows, color, alpha in strips:
         converted = _in_srgb(color, profile) if profile else color
         if converted is None:
             remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name_of(file))], None
-        planes[:, rows] = np.moveaxis(color if converted is None else converted, 2, 0)
-        if alphas is not None and alpha is not None:
-            alphas[rows] = alpha
-    picture = _assembled(planes, alphas, orientation(image))
-    return replace(picture, profile=_kept(profile), metadata=read_metadata(image), remarks=tuple(remarks))
+        canvas.put(rows, color if converted is None else converted, alpha)
+    return replace(
+        canvas.picture(BESIDE_STRIPS), profile=_kept(profile), metadata=read_metadata(image), remarks=tuple(remarks)
+    )
 
 
 def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
@@ -121,16 +140,28 @@ def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
         with suppress(Exception):  # damaged pixels are found again in a moment, damaged texts behind them do not matter
             image.load()
     image.load()
-    flat, alpha = flattened(image, name, depth)
-    converted = _flat_in_srgb(flat, profile, depth) if profile else None
-    if profile and converted is None:
-        remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name)], None
-    numbers = _numbers(flat, depth) if converted is None else converted
-    picture = _assembled(_planes(numbers), alpha, orientation(image))
+    canvas = Canvas((image.height, image.width), orientation(image))  # a TIFF is upright once it is loaded
+    for rows, strip in _strips(image):
+        flat, alpha = flattened(strip, name, depth)
+        converted = _flat_in_srgb(flat, profile, depth) if profile else None
+        if profile and converted is None:
+            remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name)], None
+        canvas.put(rows, _numbers(flat, depth) if converted is None else converted, alpha)
+    a_pixel = PILLOWS_BYTES.get(image.mode, 4) + DECODERS_BYTES.get(image.format or "", 0)
+    picture = canvas.picture(image.width * image.height * a_pixel)
     if depth > picture.depth:
         how = f"; {KEEP_16_BITS}" if depth == 16 and not has_pyvips() else ""
         remarks.append(f"{name} has {depth} bits a channel, and they were reduced to 8{how}.")
     return replace(picture, profile=_kept(profile), metadata=metadata, remarks=tuple(remarks))
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Rows from the top, and the part of ``image`` that they are; gray of 16 bits in one, of which there is less."""
+    rows = image.height if image.mode.startswith("I;16") else max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        whole = rows == image.height
+        yield slice(top, bottom), image if whole else image.crop((0, top, image.width, bottom))
 
 
 def _check_layout(image: Image.Image, name: str, depth: int) -> None:
@@ -195,52 +226,3 @@ def _numbers(flat: Image.Image, depth: int) -> np.ndarray:
     gray = np.asarray(flat)
     # White is 65535; Pillow leaves the numbers of a TIFF of 12 bits as they are.
     return (gray * (65535 / (2**depth - 1))).round().astype(np.uint16) if 8 < depth < 16 else gray
-
-
-def _planes(color: np.ndarray) -> np.ndarray:
-    """H x W (x 1 or 3) -> 1 or 3 x H x W, in memory of their own."""
-    planes = color[None] if color.ndim == 2 else np.moveaxis(color, 2, 0)
-    return np.array(planes, color.dtype.newbyteorder("="), order="C")
-
-
-def _assembled(planes: np.ndarray, alpha: np.ndarray | None, turn: int = 1) -> Picture:
-    """Make a Picture of 1 or 3 x H x W, and alpha H x W, uint8 or uint16, after turning both upright."""
-    turned = upright(np.moveaxis(planes, 0, 2), turn)
-    stored = torch.from_numpy(np.ascontiguousarray(np.moveaxis(turned, 2, 0)))[None].expand(-1, 3, -1, -1)
-    depth = 8 * planes.dtype.itemsize
-    if alpha is None:
-        return Picture(stored, depth=depth)
-    visible = np.array(upright(alpha, turn), alpha.dtype.newbyteorder("="), order="C")
-    return _with_alpha(stored, as_floats(torch.from_numpy(visible))[None, None], depth)
-
-
-def _with_alpha(stored: Tensor, alpha: Tensor | None, depth: int = 8) -> Picture:
-    if alpha is None or bool((alpha == 1).all()):
-        return Picture(stored, depth=depth)
-    return Picture(as_floats(stored), alpha, depth)
-
-
-def _from_array(array: np.ndarray) -> Picture:
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise InputError(f"A picture as an array has H x W or H x W x 3 or 4 values, not {array.shape}.")
-    if array.dtype in (np.uint8, np.uint16):
-        return _assembled(_planes(array[..., :3]), array[..., 3] if array.shape[2] == 4 else None)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InputError(f"A picture as an array is uint8, uint16 or float, not {array.dtype}.")
-    planes = torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)
-    return _from_tensor(planes.expand(3, -1, -1) if array.shape[2] == 1 else planes)
-
-
-def _from_tensor(tensor: Tensor) -> Picture:
-    if tensor.ndim == 3:
-        tensor = tensor[None]
-    shape = tuple(tensor.shape)
-    if tensor.ndim != 4 or shape[:2] not in ((1, 3), (1, 4)) or 0 in shape or not tensor.is_floating_point():
-        raise InputError(f"A picture as a tensor is (1 x) 3 or 4 x H x W of floats, not {shape} of {tensor.dtype}.")
-    values = tensor.detach().to("cpu", torch.float32)
-    low, high = values.aminmax()
-    if not (low >= 0 and high <= 1):  # also true for NaN
-        raise InputError(f"Pixel values have to lie in [0, 1]; these go from {low:.3g} to {high:.3g}.")
-    return _with_alpha(values[:, :3].clone(), values[:, 3:].clone() if shape[1] == 4 else None)
