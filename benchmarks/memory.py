@@ -38,7 +38,8 @@ def measured_here(wanted: dict[str, Any]) -> dict[str, Any]:
     spec = resolve_spec("standard", {"size": wanted["size"], "network": wanted["network"], **alone})
     run = RunOptions(precision=wanted["precision"], memory=wanted["memory"])
     try:
-        transfer = prepare(*wanted["files"], spec, run)
+        content, style = wanted["files"]
+        transfer = prepare(content, style, spec, run)
     except OptionError as error:
         return {"refused": str(error)}
     (level,) = transfer.levels

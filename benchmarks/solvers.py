@@ -42,7 +42,7 @@ def theirs(start: torch.Tensor, evaluate: Evaluate, history: int) -> Iterator[fl
         return evaluation.loss
 
     solver = torch.optim.LBFGS([pixels], max_iter=max(AT), history_size=history, tolerance_grad=-1, tolerance_change=-1)
-    solver.step(closure)
+    solver.step(closure)  # type: ignore[no-untyped-call]
     losses += [math.nan] * (max(AT) - len(losses))
     return iter(losses)
 

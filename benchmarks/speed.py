@@ -55,7 +55,7 @@ def baseline_of(files: Files, size: int) -> Baseline:
     """The yardstick with both pictures brought to the long side ``size``."""
     device = resolve_machine(RunOptions()).device
     images = [read_image(file).to(device) for file in files]
-    content, style = (resize(image, scaled_to_long_side(tuple(image.shape[-2:]), size)) for image in images)
+    content, style = (resize(image, scaled_to_long_side((image.shape[-2], image.shape[-1]), size)) for image in images)
     return Baseline(load_weights(VGG19), content, style)
 
 

@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -69,7 +70,7 @@ def compared(transfer: Transfer, sides: list[int], rounds: int) -> tuple[list[di
     noisy = objectives[0](point + NOISE * torch.randn(start.shape, generator=torch.Generator().manual_seed(1))).gradient
     for _ in range(rounds):
         for side, objective in objectives.items():
-            seconds[side].append(seconds_of(lambda objective=objective: objective(point)))
+            seconds[side].append(seconds_of(partial(objective, point)))
     rows = [
         {
             "tile": side,
