@@ -25,21 +25,26 @@ class Evaluation:
     gradient: Tensor
     weighted: Mapping[str, Tensor] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def value(self) -> float:
-        """The loss as a number; waits for the device, once."""
-        return float(self.loss)
+        """The loss as a number; waits for the device, once for this and the terms."""
+        return self._numbers[0]
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """Each term's share of the loss by name; waits for the device, once for all."""
+        return dict(zip(self.weighted, self._numbers[1:], strict=True))
 
     @cached_property
-    def terms(self) -> dict[str, float]:
-        """Each term's share of the loss by name; waits for the device only when asked, and once for all."""
-        numbers = torch.stack([*self.weighted.values()]).tolist() if self.weighted else []
-        return dict(zip(self.weighted, numbers, strict=True))
+    def _numbers(self) -> list[float]:
+        terms = [*self.weighted.values()]
+        numbers: list[float] = torch.stack([self.loss.to(terms[0]) if terms else self.loss, *terms]).tolist()
+        return numbers
 
     def without_gradient(self) -> Evaluation:
         """The same with a gradient of no values; numbers that were fetched from the device are not fetched again."""
         kept = replace(self, gradient=self.loss.new_empty(0))
-        vars(kept).update({name: known for name, known in vars(self).items() if name in ("value", "terms")})
+        vars(kept).update({name: known for name, known in vars(self).items() if name == "_numbers"})
         return kept
 
 
