@@ -43,9 +43,9 @@ def measured_here(wanted: dict[str, Any]) -> dict[str, Any]:
     except OptionError as error:
         return {"refused": str(error)}
     (level,) = transfer.levels
-    estimated = measure_cost(transfer).of_evaluation(level)
     times = [time.perf_counter() for _ in Steps(transfer)]
     predicted, peak = transfer.footprint.of_run(transfer.levels), peak_of_this_process()
+    estimated = measure_cost(transfer).of_evaluation(level)  # afterwards: most runs know it from those before
     return {
         "pixels": list(level.size[::-1]),
         "tile": level.tile,
