@@ -17,16 +17,7 @@ from torch import Tensor
 from impasto.errors import InputError
 from impasto.image.codepoints import has_other_code_points
 from impasto.image.deep import file_depth
-from impasto.image.files import (
-    MAX_PIXELS,
-    File,
-    decoding,
-    name_of,
-    opened,
-    orientation,
-    origin_of,
-    upright_size,
-)
+from impasto.image.files import MAX_PIXELS, File, decoding, name_of, opened, orientation, origin_of, upright_size
 from impasto.image.metadata import read_metadata
 from impasto.image.modes import flattened
 from impasto.image.numbers import Canvas, from_array, from_tensor
@@ -43,6 +34,8 @@ PLANES, APART = 284, 2
 """The tag of TIFF that says whether channels are side by side, and its value where they are not."""
 
 KEEP_16_BITS = "keeping them takes an extra: pip install 'impasto[large]'"
+PROFILE_DOES_NOT_FIT = "The color profile in {} does not fit it, and was left out: colors may be off."
+
 STRIP_PIXELS = 1 << 20
 """What is converted at once; Pillow has decoded all of it, at 4 bytes a pixel."""
 
@@ -57,8 +50,6 @@ BESIDE_STRIPS = 50_000_000
 
 LARGE = 1 << 23
 """Pixels from which on it matters that pictures are read in strips: phones have cameras of more."""
-
-PROFILE_DOES_NOT_FIT = "The color profile in {} does not fit it, and was left out: colors may be off."
 
 
 def read_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -160,8 +151,8 @@ def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
     rows = image.height if image.mode.startswith("I;16") else max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
-        whole = rows == image.height
-        yield slice(top, bottom), image if whole else image.crop((0, top, image.width, bottom))
+        is_all = bottom - top == image.height
+        yield slice(top, bottom), image if is_all else image.crop((0, top, image.width, bottom))
 
 
 def _check_layout(image: Image.Image, name: str, depth: int) -> None:
