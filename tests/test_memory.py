@@ -85,6 +85,16 @@ def test_half_the_precision_less_history_and_a_narrower_network_take_less() -> N
     assert footprint(pictures=GB).of_level(level(2048)) == usual + GB
 
 
+def test_a_run_takes_no_less_than_it_took_to_read_the_pictures() -> None:
+    small, usual = level(256), footprint()
+    read = replace(usual, reading=5.0 * GB)
+    assert read.of_run([small]) > 5 * GB
+    assert read.of_level(small) == usual.of_level(small)
+    on_a_card = replace(read, machine=Machine(torch.device("cuda"), torch.bfloat16))
+    assert on_a_card.of_run([small]) < 5 * GB  # of its own memory
+    assert replace(usual, reading=1.0).of_run([small]) == usual.of_run([small])
+
+
 def test_a_margin_takes_what_its_pixels_take() -> None:
     plain, around = level(2048), level(2048, margin=16)
     wider = replace(plain, size=around.canvas)

@@ -326,3 +326,15 @@ def test_values_out_of_range_are_refused(value: float, form: str) -> None:
 def test_what_cannot_hold_a_picture_is_refused_by_type(source: Any) -> None:
     with pytest.raises(InputError, match=type(source).__name__):
         read_image(source)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_what_reading_took_is_at_least_what_is_kept_and_what_pillow_has(mode: str) -> None:
+    buffer = io.BytesIO()
+    image = Image.new(mode, (200, 100))
+    image.putpixel((0, 0), (1, 2, 3, 255)[: len(mode)] if len(mode) > 1 else 9)
+    image.save(buffer, "PNG")
+    picture = read_picture(buffer.getvalue())
+    kept = {"RGB": 3, "L": 1, "RGBA": 16}[mode]
+    assert picture.bytes == kept * 20_000
+    assert picture.read_with >= picture.bytes + {"RGB": 4, "L": 1, "RGBA": 4}[mode] * 20_000
