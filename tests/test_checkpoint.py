@@ -131,6 +131,26 @@ def test_while_a_history_cannot_be_written_the_checkpoint_before_stays(
     assert len(read_checkpoint(path).collected.history) == 4
 
 
+def test_while_the_checkpoint_cannot_be_read_its_history_stays(
+    make_transfer: MakeTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "APART", 1)
+    path = tmp_path / "run.checkpoint"
+    write_checkpoint(path, taken_at(make_transfer(), 4))
+    before = pairs_beside(path)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "safe_open", broken)
+        patch.setattr("impasto.kept_pairs.save_file", broken)
+        with pytest.raises(OSError, match="Input"):
+            write_checkpoint(path, taken_at(make_transfer(), 9))
+    assert pairs_beside(path) == before
+    assert len(read_checkpoint(path).collected.history) == 4
+
+
 @pytest.mark.parametrize("what", ["gone", "cut", "elsewhere"])
 def test_a_history_that_is_lost_is_told_of(
     what: str, make_transfer: MakeTransfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -291,6 +311,9 @@ def changed(written: Path, change: Callable[[dict[str, Any]], object]) -> Path:
         lambda about: about["step"].update(gradient=about["step"]["loss"]),
         lambda about: about["best"].pop("pixels"),
         lambda about: about["history"][0].pop("level"),
+        lambda about: about["history"][0].update(level=99),
+        lambda about: about["history"][0].update(level=-1),
+        lambda about: about["history"][0].update(tile=[]),
         lambda about: about.update(history=[1]),
         lambda about: about.update(job=[]),
         lambda about: about.update(record={}),

@@ -133,22 +133,23 @@ def test_where_memory_does_not_suffice_it_goes_on_in_smaller_tiles(
 ) -> None:
     monkeypatch.setattr("impasto.memory.SMALLEST_TILE", 16)
     transfer = make_transfer()
+    first, second, third = transfer.levels
+    transfer = transfer.with_levels([first, replace(second, margin=8), third])
     tried = failing(error, evaluation, monkeypatch)
     with caplog.at_level(logging.WARNING, "impasto"):
         steps = list(Steps(transfer))
-    assert tried == [0, 0, 64, 32]
+    assert tried == [0, 0, 72, 32]
     expected = [(place, index + 1) for place, level in enumerate(transfer.levels) for index in range(level.iterations)]
     assert [(step.level, step.index) for step in steps] == expected
-    assert [step.tile for step in steps if step.level == 1] == [0] * (evaluation - 1) + [64] * (6 - evaluation)
-    assert "tiles of 64 pixels" in caplog.text
+    assert [step.tile for step in steps if step.level == 1] == [0] * (evaluation - 1) + [72] * (6 - evaluation)
+    assert "tiles of 72 pixels" in caplog.text
     result = transfer.result(steps)
     assert result.record is not None
     levels = [(level.size, level.tile, level.iterations) for level in result.record.levels]
-    first, second, third = transfer.levels
     assert levels == [
         (first.size[::-1], 0, first.iterations),
         *([(second.size[::-1], 0, evaluation - 1)] if evaluation > 1 else []),
-        (second.size[::-1], 64, second.iterations - evaluation + 1),
+        (second.size[::-1], 72, second.iterations - evaluation + 1),
         (third.size[::-1], 32, third.iterations),
     ]
     monkeypatch.undo()
@@ -156,13 +157,14 @@ def test_where_memory_does_not_suffice_it_goes_on_in_smaller_tiles(
     assert torch.equal(again[-1].pixels, steps[-1].pixels)
 
 
-def test_a_state_is_used_up(make_transfer: MakeTransfer) -> None:
+@pytest.mark.parametrize("taken_at", [7, 9])
+def test_a_state_is_used_up(taken_at: int, make_transfer: MakeTransfer) -> None:
     steps = Steps(make_transfer())
-    for _ in range(7):
+    for _ in range(taken_at):
         next(steps)
     state = steps.state
     next(Steps(make_transfer(), state))
-    assert (state.step.level, state.step.index) == (1, 3)
+    assert (state.step.level, state.step.index) == (1, taken_at - 4)
     assert [state.step.pixels.numel(), state.best.pixels.numel(), len(state.solver)] == [0, 0, 0]
 
 

@@ -79,17 +79,18 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             keep_pairs(path, names, state.solver["pairs"]["rows"])
         write_tensors(path, tensors.by_name, {KEY: json.dumps(about)})
     except OSError:
-        drop_other_pairs(path, _names_in(path))  # what was written of this one would only take up the disk
+        if (before := _names_in(path)) is not None:  # what was written of this one would only take up the disk
+            drop_other_pairs(path, before)
         raise
     drop_other_pairs(path, names)
 
 
-def _names_in(path: Path) -> Collection[str]:
-    """The pairs that the checkpoint refers to; none if there is no checkpoint."""
+def _names_in(path: Path) -> Collection[str] | None:
+    """The pairs that the checkpoint at ``path`` refers to, none if there is none; None if that cannot be told."""
     try:
-        return list(_read(path, with_tensors=False)[0]["solver"]["pairs"]["names"])
-    except (InputError, LookupError, TypeError):
-        return ()
+        return list(_read(path, with_tensors=False)[0]["solver"]["pairs"]["names"]) if path.exists() else ()
+    except (OSError, InputError, LookupError, TypeError):
+        return None
 
 
 def _apart(solver: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
@@ -101,18 +102,23 @@ def _apart(solver: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]
     return pairs["names"], {**solver, "pairs": {**pairs, "rows": APART_KEY}}
 
 
-def _together(path: Path, solver: Mapping[str, Any]) -> Mapping[str, Any]:
+def _together(path: Path, about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state of the solver, with the pairs that are kept apart in as much room as it goes on to need."""
+    solver: Mapping[str, Any] = about["solver"]
     pairs = solver.get("pairs", {})
     if pairs.get("rows") != APART_KEY:
         return solver
-    return {**solver, "pairs": {**pairs, "rows": read_pairs(path, pairs["names"], int(pairs.get("room", 0)))}}
+    record = _record(about)
+    level = record.plan()[about["step"]["level"]]
+    room = min(level.history or record.style.history, level.iterations)
+    return {**solver, "pairs": {**pairs, "rows": read_pairs(path, pairs["names"], room)}}
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read what ``write_checkpoint`` wrote; raise InputError if that is not what ``path`` is."""
     about, tensors = _read(path)
     try:
-        about["solver"] = _together(path, about["solver"])
+        about["solver"] = _together(path, about)
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"The checkpoint '{path}' has lost its history: {error}.") from None
     with _telling_of_damage(path):
@@ -167,7 +173,9 @@ def _checked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpo
         raise ValueError("pictures of another size")
     history = [{**entry, "size": tuple(entry["size"])} for entry in about["history"]]
     for entry in history:
-        _ = entry["level"], entry["tile"], entry["loss"]
+        if not 0 <= int(entry["level"]) < len(record.levels) or int(entry["tile"]) < 0:
+            raise ValueError("a step of no level")
+        float(entry["loss"])
     if not isinstance(about["job"], dict):
         raise TypeError("no job")
     solver = _with_tensors(about["solver"], tensors)

@@ -176,7 +176,6 @@ class Curvature:
             "rows": None if self._rows is None else self._rows[:used],
             "order": list(self._order),
             "names": self._names[: len(self)],
-            "room": 0 if self._rows is None else len(self._rows) // 2,
             "products": self._products[:used, :used].tolist(),
         }
 

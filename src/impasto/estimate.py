@@ -174,15 +174,17 @@ def _about(transfer: Transfer, name: str) -> str:
     """All that decides how long evaluations of a network take, besides the machine and the size."""
     spec, machine = transfer.spec, transfer.machine
     layers = f"{'+'.join(spec.content_layers)} {'+'.join(spec.style_layers)}"
-    seen = f"{spec.octaves} octaves up to {_largest_probe(transfer)} pixels, {spec.padding} {spec.pooling}"
+    largest = _probes(transfer, transfer.extractors[name])[-1]
+    seen = f"{spec.octaves} octaves up to {largest} pixels, {spec.padding} {spec.pooling}"
     smooth = "smooth" if spec.tv_weight else "as it is"
     return f"{name} {machine.precision}, {machine.threads} threads, {layers}, {seen}, {spec.normalization}, {smooth}"
 
 
-def _largest_probe(transfer: Transfer) -> int:
-    """The longest side in pixels that is timed, if none before takes long enough."""
-    most = max(PROBE_SIDES[0], math.isqrt(math.prod(transfer.size)))  # no more pixels, and memory, than the run itself
-    return max((side for side in PROBE_SIDES if side <= most), default=most)
+def _probes(transfer: Transfer, extractor: Extractor) -> list[int]:
+    """The sides in pixels of pictures that may be timed: no more than the run has, nor than there is room for."""
+    most = max(PROBE_SIDES[0], math.isqrt(math.prod(transfer.size)))
+    sides = (min(side, most) for side in PROBE_SIDES)
+    return [side for number, side in enumerate(sides) if number == 0 or _fits(transfer, extractor, side)]
 
 
 def _cost(transfer: Transfer, measured: Mapping[str, tuple[float, float]]) -> Cost:
@@ -195,13 +197,12 @@ def _cost(transfer: Transfer, measured: Mapping[str, tuple[float, float]]) -> Co
 
 
 def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
-    smallest, *larger = PROBE_SIDES
+    smallest, *larger = _probes(transfer, extractor)
     side, tiny = smallest, _time_evaluation(transfer, extractor, smallest)
     seconds = tiny
-    most = max(smallest, math.isqrt(math.prod(transfer.size)))  # no more pixels, and memory, than the run itself
-    for side in [min(side, most) for side in larger if _fits(transfer, extractor, min(side, most))]:
+    for side in larger:
         seconds = _time_evaluation(transfer, extractor, side)
-        if seconds > ENOUGH or side == most:
+        if seconds > ENOUGH or side == larger[-1]:
             break
     # The tiny one has one octave.
     octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)

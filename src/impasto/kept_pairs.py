@@ -25,10 +25,6 @@ IN_WRITING = re.compile(rf"\.{NAME.pattern}\.writing")
 """The folder in which one is written (see ``writing_folder``)."""
 
 
-MOST_ROOM = 1000
-"""Pairs; no run remembers more."""
-
-
 def folder_of_pairs(checkpoint: Path) -> Path:
     """The folder beside a checkpoint."""
     return checkpoint.with_name(f"{checkpoint.name}.history")
@@ -66,7 +62,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] 
 
 
 def read_pairs(checkpoint: Path, names: Sequence[str], room: int = 0) -> Tensor:
-    """The rows of the pairs, in this order, and behind them what is missing to ``room`` pairs, up to ``MOST_ROOM``.
+    """The rows of the pairs, in this order, and behind them what is missing to ``room`` pairs.
 
     Raises ValueError if one of them is not there, or not of one size.
     """
@@ -74,7 +70,7 @@ def read_pairs(checkpoint: Path, names: Sequence[str], room: int = 0) -> Tensor:
     for place, name in enumerate(names):
         pair = _read(folder_of_pairs(checkpoint), name)
         if rows is None:
-            rows = pair.new_empty(2 * max(len(names), min(room, MOST_ROOM)), pair.shape[1])
+            rows = pair.new_empty(2 * max(len(names), room), pair.shape[1])
         if pair.shape[1:] != rows.shape[1:]:
             raise ValueError(f"'{name}' has another size than the others")
         rows[2 * place : 2 * place + 2] = pair

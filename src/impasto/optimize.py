@@ -67,8 +67,11 @@ class Step:
         return replace(self, evaluation=self.evaluation.without_gradient())
 
     def better_than(self, other: Step | None) -> Step:
-        """The better one of two steps: the later part of the run, or the lower loss in it; never a loss of NaN."""
-        if other is None or (self.level, self.size) != (other.level, other.size):
+        """The better one of two steps: the later part of the run, or the lower loss in it; never a loss of NaN.
+
+        Where it went on in smaller tiles, another part began.
+        """
+        if other is None or (self.level, self.size, self.tile) != (other.level, other.size, other.tile):
             return self
         return self if self.loss <= other.loss or math.isnan(other.loss) else other
 

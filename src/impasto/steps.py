@@ -13,6 +13,7 @@ from torch import Tensor
 from impasto.allocator import keeping_freed_memory
 from impasto.device import using_threads
 from impasto.errors import InputError
+from impasto.image.resize import without_margin
 from impasto.memory import in_smaller_tiles, is_out_of_memory
 from impasto.objective import bounded
 from impasto.optimize import Step, optimize
@@ -104,7 +105,7 @@ class Steps(Iterator[Step]):
                     yield step
                     previous = step.within_margin
             else:
-                previous = state.step.within_margin
+                previous = state.use_up(state.step.pixels.device).step.within_margin
             first += 1
         for place in range(first, len(transfer.levels)):
             for step in self._level(place, None if previous is None else previous.clamp(0, 1)):
@@ -124,7 +125,7 @@ class Steps(Iterator[Step]):
             level = replace(level, tile=taken.step.tile)  # it may have become smaller on the way
             self._solver = transfer.solver(level)
             pixels = _gone_on(self._solver, taken)
-            done, best = taken.step.index, replace(taken.best, level=0, margin=0)  # optimize knows of no levels
+            done, best = taken.step.index, replace(taken.best, level=0, tile=0, margin=0)  # optimize knows of no levels
             del taken
         del previous, state
         keeps = transfer.footprint.keeps_freed(level)
@@ -142,8 +143,10 @@ class Steps(Iterator[Step]):
                     raise
                 level, keeps = in_smaller_tiles(level, transfer.machine.device), False
                 # As if another level began, which is what the record calls it.
-                pixels = pixels if best is None else best.pixels.clamp(0, 1)
-                pixels, best = pixels.to(transfer.home(level)), None
+                if best is not None:
+                    picture = without_margin(best.pixels, level.margin).clamp(0, 1)
+                    pixels, best = transfer.starting_point(level, picture), None
+                pixels = pixels.to(transfer.home(level))
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
 

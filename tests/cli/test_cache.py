@@ -24,12 +24,12 @@ def test_it_is_shown_and_cleared(cli, folder):
     with checkpoints.lock_of(run).acquire():
         assert cli("cache", "clear", "--checkpoints").out == "0.0 MB removed.\n"
         assert run.exists()
-    for left in (".dead.checkpoint.writing/tensors", "dead.checkpoint.history/0123abcd-7"):
+    for left in (".dead.checkpoint-89abcdef.checkpoint.writing/tensors", ".b-01234567.checkpoint.history/0123abcd-7"):
         path = checkpoints.folder() / left
         path.parent.mkdir()
         path.write_bytes(bytes(1_000_000))
-    for left in ("dead.checkpoint.lock", "dead.checkpoint-content.checkpoint-input"):
-        (checkpoints.folder() / left).write_bytes(b"")
+    for left in (".lock", "-content.checkpoint-input", ""):
+        (checkpoints.folder() / f".b-01234567.checkpoint{left}").write_bytes(b"")
     assert cli("cache", "clear", "--checkpoints").out == "5.0 MB removed.\n"
     assert list(checkpoints.folder().iterdir()) == []
     assert [path.name for path in (cache_folder() / "weights").iterdir()] == ["vgg19.safetensors"]

@@ -339,6 +339,17 @@ def test_a_checkpoint_in_the_place_of_something_else_is_refused(place, stylize, 
     assert (Path("photo.jpg").read_bytes(), Path("painting.png").read_bytes()) == before
 
 
+def test_a_run_that_ends_before_it_is_kept_leaves_the_checkpoint_of_another_whole(whole, broken_off, stylize, cli):
+    """With -y it may be replaced; but it was not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("impasto.checkpoint.APART", 1)
+        broken_off("--checkpoint", "run.checkpoint")
+    assert list(Path("run.checkpoint.history").iterdir())
+    assert stylize("-o", "b.png", "-y", "--checkpoint", "run.checkpoint", "--checkpoint-every", "1h").code == 0
+    assert cli("resume", "run.checkpoint").code == 0
+    assert Path("out.png").read_bytes() == whole
+
+
 def test_a_checkpoint_that_was_never_written_removes_nothing(stylize):
     Path("mine.txt").write_text("something")
     assert stylize("-o", "out.png", "-y", "--checkpoint", "mine.txt", "--checkpoint-every", "1h").code == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -60,6 +61,16 @@ def test_what_is_said_before_the_pixels_counts_more() -> None:
 def test_damage_behind_the_pixels_does_not_matter(damaged: bytes) -> None:
     picture = read_picture(encoded(damaged))
     assert picture.stored[0].permute(1, 2, 0).tolist() == noise(4, 6, kind=np.uint8).tolist()
+
+
+def test_what_is_damaged_does_not_hide_what_stands_before_it() -> None:
+    inflated = chunk(b"zTXt", b"Title\0\0" + zlib.compress(bytes(2_000_000)))  # more than Pillow takes
+    assert read_picture(encoded(turned(), inflated)).size == (6, 4)
+
+
+def test_what_says_how_pixels_are_shown_counts_only_before_them() -> None:
+    with opened(encoded(chunk(b"tRNS", bytes((0, 1, 0, 2, 0, 3))))) as image:
+        assert "transparency" not in image.info
 
 
 def test_other_pictures_are_left_alone() -> None:

@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,10 @@ SHARE = 0.05
 
 SUFFIX, SUFFIX_OF_INPUT = ".checkpoint", ".checkpoint-input"
 
-OWNED = re.compile(rf"\.?(.+?{re.escape(SUFFIX)})(?!-input)")
+TOKEN_BYTES = 4
+"""In the name of a checkpoint whose place nobody named."""
+
+OWNED = re.compile(rf".+?-[0-9a-f]{{{2 * TOKEN_BYTES}}}{re.escape(SUFFIX)}")
 """What a name in the folder of checkpoints begins with: that of the checkpoint that it belongs to."""
 
 
@@ -76,20 +79,18 @@ def is_in_use(path: Path) -> bool:
 
 def beside(path: Path) -> list[Path]:
     """The files that a run puts beside its checkpoint, besides the lock and the history."""
-    return [path.with_name(f"{path.name}-{role}{SUFFIX_OF_INPUT}") for role in ("content", "style", "init")]
+    return [_beside(path, role) for role in ("content", "style", "init")]
+
+
+def _beside(path: Path, role: str) -> Path:
+    return path.with_name(f"{path.name}-{role}{SUFFIX_OF_INPUT}")
 
 
 def remove(path: Path) -> None:
     """Remove a checkpoint and what its run put beside it."""
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-    _remove_beside(path)
-
-
-def _remove_beside(path: Path) -> None:
     from impasto.kept_pairs import drop_other_pairs
 
-    for file in beside(path):
+    for file in (path, *beside(path)):
         with suppress(OSError):
             file.unlink(missing_ok=True)
     shutil.rmtree(writing_folder(path), ignore_errors=True)
@@ -98,12 +99,13 @@ def _remove_beside(path: Path) -> None:
 
 def remove_all() -> None:
     """Remove all that is in the folder of checkpoints, also what runs left there that died, unless one is going on."""
-    with suppress(OSError):
-        for path in {path.with_name(found[1]) for path in folder().iterdir() if (found := OWNED.match(path.name))}:
-            if not is_in_use(path):
-                remove(path)
-                with suppress(OSError):
-                    Path(lock_of(path).lock_file).unlink(missing_ok=True)
+    names = [name for path in folder().glob("*") for name in (path.name, path.name.removeprefix("."))]
+    owners = [folder() / found[0] for name in names if (found := OWNED.match(name))]
+    for path in {*kept(), *owners}:
+        if not is_in_use(path):
+            remove(path)
+            with suppress(OSError):
+                Path(lock_of(path).lock_file).unlink(missing_ok=True)
 
 
 class Keeper:
@@ -119,6 +121,7 @@ class Keeper:
         self._lock = lock_of(path)
         self._is_written = job.resumed is not None
         self._inputs: dict[str, str] = {}
+        self._sent: list[Path] = []
 
     @classmethod
     def new(
@@ -130,19 +133,18 @@ class Keeper:
             if job.options.output.no_checkpoint or seconds < AUTOMATIC:
                 return None
             name = "stdout" if job.output == STDOUT else stem_of(job.output)
-            path = folder() / f"{name}-{secrets.token_hex(4)}{SUFFIX}"
+            path = folder() / f"{name}-{secrets.token_hex(TOKEN_BYTES)}{SUFFIX}"
         keeper = cls(path, job, transfer, steps, collected)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             keeper._lock.acquire(timeout=0)
-            keeper._inputs = dict(_inputs(job, path))
+            keeper._keep_inputs()
         except Timeout:
             raise OutputError(
                 f"Another run is using the checkpoint '{path}': wait for it, or choose another --checkpoint."
             ) from None
         except (OSError, OutputError) as error:
-            if not job.resumed:
-                _remove_beside(path)
+            keeper._forget_inputs()
             keeper.release()
             progress.say(f"This run is not kept: '{path}' cannot be written ({_reason(error)}).")
             return None
@@ -180,7 +182,7 @@ class Keeper:
         if self._is_written:
             remove(self.path)
         else:
-            _remove_beside(self.path)
+            self._forget_inputs()
         self.release()
 
     def release(self) -> None:
@@ -190,6 +192,22 @@ class Keeper:
         with suppress(OSError):
             Path(self._lock.lock_file).unlink(missing_ok=True)  # while it is held: nobody else holds another
         self._lock.release()
+
+    def _keep_inputs(self) -> None:
+        """Note where the inputs are, and put those that another program sent beside the checkpoint."""
+        inputs = self._job.inputs
+        for role, file in (("content", inputs.content), ("style", inputs.style), ("init", inputs.start)):
+            if isinstance(file, bytes):
+                self._sent.append(_beside(self.path, role))
+                write_bytes(file, self._sent[-1], overwrite=True)
+                self._inputs[role] = str(self._sent[-1].absolute())
+            elif file is not None:
+                self._inputs[role] = str(file.absolute())
+
+    def _forget_inputs(self) -> None:
+        for file in self._sent:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
 
     def _about(self, saved: Sequence[Path]) -> dict[str, Any]:
         job, resumed = self._job, self._job.resumed
@@ -213,15 +231,3 @@ def _reason(error: Exception) -> str:
 
 def _absolute(named: str | None) -> str | None:
     return None if named is None else str(expanded(named).absolute())
-
-
-def _inputs(job: Job, path: Path) -> Iterator[tuple[str, str]]:
-    """Where the inputs are; those that another program sent are put beside the checkpoint."""
-    inputs = {"content": job.inputs.content, "style": job.inputs.style, "init": job.inputs.start}
-    for role, file in inputs.items():
-        if isinstance(file, bytes):
-            sent = path.with_name(f"{path.name}-{role}{SUFFIX_OF_INPUT}")
-            write_bytes(file, sent, overwrite=True)
-            yield role, str(sent.absolute())
-        elif file is not None:
-            yield role, str(file.absolute())

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -60,11 +59,14 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
     computed = _compute(transfer, job, progress, interrupt, recorder, began)
     result, keeper = computed.result, computed.keeper
     path = save(result, job)
+    saved = [] if path == STDOUT else [path]
     if recorder is not None and job.animation is not None:
-        save_animation(recorder, result, job.animation, job.may_replace(job.animation), progress)
+        may_replace = job.may_replace(job.animation)
+        if save_animation(recorder, result, job.animation, may_replace, progress):
+            saved.append(job.animation)
     if interrupt.asked and computed.left_out:
         done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
-        is_kept = keeper is not None and keeper.write(progress, _saved(job, path))
+        is_kept = keeper is not None and keeper.write(progress, saved)
         if keeper is not None:
             keeper.release()
         further = f" To go on: impasto resume '{keeper.path}'" if keeper is not None and is_kept else ""
@@ -77,11 +79,6 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
         progress.saved(str(path), result.loss)
     if values["show"] and path != STDOUT:
         _show(str(path), progress)
-
-
-def _saved(job: Job, path: Path) -> list[Path]:
-    """The files that are there now: the picture, unless it is standard output, and the animation."""
-    return [file for file in (path, job.animation) if file is not None and file != STDOUT and file.is_file()]
 
 
 @dataclass(frozen=True)

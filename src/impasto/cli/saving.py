@@ -59,17 +59,20 @@ def new_recorder(job: Job, transfer: Transfer) -> Recorder | None:
     return recorder
 
 
-def save_animation(recorder: Recorder, result: Result, path: Path, overwrite: bool, progress: Progress) -> None:
-    """Write the animation of a picture that is saved already; a failure, or Ctrl-C, is told, and costs no more."""
+def save_animation(recorder: Recorder, result: Result, path: Path, overwrite: bool, progress: Progress) -> bool:
+    """Write the animation of a picture that is saved already; a failure, or Ctrl-C, is told, and costs no more.
+    Return success."""
     try:
         recorder.add(result.picture.pixels, result.picture.alpha)
         recorder.save(path, overwrite=overwrite)
         progress.say(f"The picture coming into being is in '{path}'.")
+        return True
     except ImpastoError as error:
         progress.say(f"impasto: {error}")
     except (Exception, KeyboardInterrupt) as error:
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
         progress.say(f"impasto: The animation was left out ({reason}); the picture is complete.")
+    return False
 
 
 def finishing_seconds(job: Job, transfer: Transfer) -> float:

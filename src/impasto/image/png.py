@@ -14,8 +14,8 @@ from PIL import Image
 __all__ = ["SIGNATURE", "chunk", "read_on"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PIXELS = (b"IDAT", b"fcTL", b"fdAT")
-"""Chunks of pixels, those of animations among them."""
+WORDS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+"""The chunks that matter; what says how pixels are to be shown stands before them."""
 
 MOST_CHUNKS, MOST_BYTES = 1 << 20, 1 << 26
 """What is looked through, and what is read of it: a file with more than that has other ends."""
@@ -33,7 +33,8 @@ def read_on(image: Image.Image) -> None:
     place = file.tell()
     try:
         with suppress(Exception), Image.open(io.BytesIO(_of_one_pixel(_behind(file))), formats=("PNG",)) as found:
-            found.load()
+            with suppress(Exception):
+                found.load()
             image.info = {**found.info, **image.info}
     finally:
         file.seek(place)
@@ -42,7 +43,7 @@ def read_on(image: Image.Image) -> None:
 
 
 def _behind(file: BinaryIO) -> Iterator[bytes]:
-    """The chunks behind the first of the pixels, without those that have to do with pixels or end the file."""
+    """The chunks of ``WORDS`` behind the first of the pixels."""
     file.seek(len(SIGNATURE))
     is_behind, left = False, MOST_BYTES
     for _ in range(MOST_CHUNKS):
@@ -50,8 +51,8 @@ def _behind(file: BinaryIO) -> Iterator[bytes]:
         if len(head) < 8:
             return
         length, kind = struct.unpack(">I4s", head)
-        is_behind = is_behind or kind in PIXELS
-        if not is_behind or kind in PIXELS or kind[:1].isupper() or length > left:
+        is_behind = is_behind or kind == b"IDAT"
+        if not is_behind or kind not in WORDS or length > left:
             file.seek(length + 4, io.SEEK_CUR)
             continue
         left -= length

@@ -45,8 +45,9 @@ PILLOWS_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 DECODERS_BYTES = {"WEBP": 10, "AVIF": 5, "HEIF": 3}
 """What decoders take for a pixel besides that, where they do not go from row to row; as measured."""
 
-BESIDE_STRIPS = 50_000_000
-"""Bytes that libvips takes besides the pixels, as measured; progressive JPEG takes more."""
+BESIDE_STRIPS, AT_ONCE = 50_000_000, 3
+"""Bytes that libvips takes besides the pixels, and what decoders take for a pixel more where a file does not go from
+row to row, as measured: progressive JPEG and interlaced PNG."""
 
 LARGE = 1 << 23
 """Pixels from which on it matters that pictures are read in strips: phones have cameras of more."""
@@ -119,9 +120,9 @@ def _from_strips(file: File, image: Image.Image) -> Picture | None:
         if converted is None:
             remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name_of(file))], None
         canvas.put(rows, color if converted is None else converted, alpha)
-    return replace(
-        canvas.picture(BESIDE_STRIPS), profile=_kept(profile), metadata=read_metadata(image), remarks=tuple(remarks)
-    )
+    at_once = bool(image.info.get("progressive") or image.info.get("interlace"))
+    picture = canvas.picture(BESIDE_STRIPS + at_once * AT_ONCE * image.width * image.height)
+    return replace(picture, profile=_kept(profile), metadata=read_metadata(image), remarks=tuple(remarks))
 
 
 def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
@@ -138,7 +139,8 @@ def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
         if profile and converted is None:
             remarks, profile = [*remarks, PROFILE_DOES_NOT_FIT.format(name)], None
         canvas.put(rows, _numbers(flat, depth) if converted is None else converted, alpha)
-    a_pixel = PILLOWS_BYTES.get(image.mode, 4) + DECODERS_BYTES.get(image.format or "", 0)
+    at_once = AT_ONCE if image.info.get("progressive") else 0
+    a_pixel = PILLOWS_BYTES.get(image.mode, 4) + DECODERS_BYTES.get(image.format or "", at_once)
     picture = canvas.picture(image.width * image.height * a_pixel)
     if depth > picture.depth:
         how = f"; {KEEP_16_BITS}" if depth == 16 and not has_pyvips() else ""
