@@ -128,6 +128,14 @@ def test_the_student_prepares_what_its_teacher_finishes() -> None:
         (512, 15, "compact"),
         (512, 5, "vgg19"),
     ]
+    small = plan_pyramid((512, 512), (512, 512), spec.model_copy(update={"coarse_iterations": (2.0, 3.0, 4.0)}))
+    assert [(level.size[0], level.iterations, level.network) for level in small] == [
+        (64, 20, "vgg19"),
+        (128, 15, "vgg19"),
+        (256, 20, "compact"),
+        (512, 15, "compact"),
+        (512, 5, "vgg19"),
+    ]
     late = plan_pyramid((512, 512), (512, 512), spec.model_copy(update={"early_iterations": 0.0}))
     assert [(level.iterations, level.network) for level in late] == [(20, "compact"), (10, "vgg19")]
     short = build(StyleSpec, {"num_iterations": 1, "coarse_iterations": ()})

@@ -19,6 +19,11 @@ Targets = Literal["kept", "again"]
 
 MOST_ITERATIONS = 1_000_000
 
+OWN_SIDE, OWN_SHARE = 128, 0.5
+"""The long side in pixels up to which the network that finishes a picture begins it as well, and with which share of
+the evaluations. It costs little there, and where the photo is flat it is what finds forms; the small network leaves it
+at that, with a grain of colors, and what follows does not get out of it."""
+
 MARGIN = 16
 """Pixels around all levels but the last, or half the shorter side: where a picture ends, a network sees what it
 mirrors there, and the style finds its way with less resistance, so that borders become gaudy, from the coarsest size
@@ -72,9 +77,10 @@ class Level:
 def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
     """Plan the levels, coarsest first, for a result of (height, width) ``size`` and a painting of ``style``.
 
-    Each coarser level halves the sides, as long as the shorter one of picture and painting allows it. All but the last
-    part of the full size is left to ``coarse_network(spec)``. Raises InputError if the painting is too narrow for the
-    full size, OptionError for more than ``MOST_ITERATIONS`` at a level.
+    Each coarser level halves the sides, as long as the shorter one of picture and painting allows it. What lies between
+    the smallest sizes, up to ``OWN_SIDE``, and the last part of the full size is left to ``coarse_network(spec)``.
+    Raises InputError if the painting is too narrow for the full size, OptionError for more than ``MOST_ITERATIONS`` at
+    a level.
     """
     guide = coarse_network(spec)
     levels = [_level(size, style, spec, 1.0, spec.num_iterations)]
@@ -97,10 +103,19 @@ def plan_pyramid(size: Size, style: Size, spec: StyleSpec) -> list[Level]:
         if min(level.size) < COARSEST_SIDE or min(level.style_size) < MIN_SIDE:
             break
         if level.iterations:
-            levels.append(replace(level, network=guide or level.network))
+            levels.append(_begun(level, guide))
     _check_iterations(levels)
     finest, *others = levels
     return [*(replace(level, margin=min(MARGIN, min(level.size) // 2)) for level in others[::-1]), finest]
+
+
+def _begun(level: Level, guide: str) -> Level:
+    """A coarser ``level`` as it is shared with the network called ``guide``, if that is a name."""
+    if not guide:
+        return level
+    if max(level.size) <= OWN_SIDE:
+        return replace(level, iterations=max(1, round(OWN_SHARE * level.iterations)))
+    return replace(level, network=guide)
 
 
 def _check_iterations(levels: list[Level]) -> None:

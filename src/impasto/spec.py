@@ -183,8 +183,8 @@ class StyleSpec(_Options):
     network: str = Field("auto", description="The network that looks: auto, vgg19, vgg19-torchvision or compact.")
     coarse_network: str = Field(
         "auto",
-        description="The network of the coarser sizes and the first evaluations at the full size: auto (compact, for"
-        " vgg19), none, or a network.",
+        description="The network between the smallest sizes and the last evaluations: auto (compact, for vgg19), none,"
+        " or a network.",
     )
     early_iterations: Factor = Field(
         1.0,

@@ -32,7 +32,7 @@ def test_a_picture_becomes_larger_from_where_it_was(painted, cli):
     record = record_of("painted_256.png")
     assert record["inputs"]["init"]["name"] == "painted.png"
     assert [(level["size"], level["network"]) for level in record["levels"]] == [
-        ([128, 96], "compact"),
+        ([128, 96], "vgg19"),
         ([256, 192], "compact"),
         ([256, 192], "vgg19"),
     ]
