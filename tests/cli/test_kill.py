@@ -42,16 +42,17 @@ EVALUATIONS = 80
 
 DYING = """
 import os, signal
-flush, writes = os.fsync, 0
+import impasto.kept_pairs
+save, writes = impasto.kept_pairs.save_file, 0
 
-def die_at_the_fourth(file):
+def die_at_the_fourth(*arguments):
     global writes
+    save(*arguments)
     writes += 1
     if writes == 4:
         os.kill(os.getpid(), signal.SIGKILL)
-    flush(file)
 
-os.fsync = die_at_the_fourth
+impasto.kept_pairs.save_file = die_at_the_fourth
 """
 
 
