@@ -186,3 +186,18 @@ def test_it_goes_on_from_a_saved_state_to_the_last_bit(count: int) -> None:
         for each in (whole, restored):
             remember(each, s.float(), y.float())
         assert torch.equal(direction(whole, gradient), direction(restored, gradient))
+
+
+@pytest.mark.parametrize(("offset", "is_taken_over"), [(0, True), (1, False)])
+def test_rows_are_taken_over_where_they_lie_as_usual(offset: int, is_taken_over: bool) -> None:
+    """Elsewhere, as in a file, sums over them would differ in their last bits."""
+    whole = Curvature(3)
+    for step, change in pairs(3):
+        remember(whole, step, change)
+    state = whole.state_dict()
+    memory = torch.empty(state["rows"].numel() + 8, dtype=torch.float64)
+    rows = memory[offset : offset + state["rows"].numel()].view_as(state["rows"]).copy_(state["rows"])
+    restored = Curvature(3)
+    restored.load_state_dict({**state, "rows": rows})
+    assert (restored.state_dict()["rows"].data_ptr() == rows.data_ptr()) == is_taken_over
+    assert torch.equal(restored.state_dict()["rows"], rows)

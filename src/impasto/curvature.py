@@ -17,6 +17,10 @@ CHUNK = 2**18
 """Values of long vectors that are gone through at once: what is made of them on the way stays small."""
 
 
+ALIGNMENT = 64
+"""Bytes; PyTorch's tensors begin at multiples of them, those of a file anywhere."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """(after - before) / ``unit`` of two tensors, a part at a time."""
@@ -182,7 +186,8 @@ class Curvature:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; if there were more pairs than ``history``, from the newest ones.
 
-        Rows that have ``room`` for as many pairs behind them as there are here are taken over, not copied.
+        Rows as many as there is room for here are taken over, not copied, if they lie in memory as PyTorch puts them:
+        sums over others would differ in their last bits.
         """
         self.clear()
         self._rows = None
@@ -196,7 +201,8 @@ class Curvature:
             names = [names[place] for place in order[-self.history :]]
             rows, products, order = rows[kept], products[kept][:, kept], list(range(self.history))
             used = len(kept)
-        if len(rows) == 2 * self.history and rows.dtype == (self.dtype or rows.dtype):
+        is_usual = rows.data_ptr() % ALIGNMENT == 0 and rows.dtype == (self.dtype or rows.dtype)
+        if len(rows) == 2 * self.history and is_usual:
             self._rows = rows
         else:
             self._rows = rows.new_empty(2 * self.history, rows.shape[1], dtype=self.dtype or rows.dtype)
