@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from impasto.device import resolve_machine, using_threads
+from impasto.device import resolve_machine, sent, using_threads
 from impasto.errors import OptionError
 from impasto.hardware import bf16_speedup, has_native_bf16
 from impasto.spec import RunOptions
@@ -168,3 +168,14 @@ def test_overlapping_uses_in_two_threads_leave_the_setting_as_found(three_thread
         thread.join()
     assert torch.get_num_threads() == 3
     assert threads_of_a_fresh_thread() == 3
+
+
+def test_what_stays_here_is_sent_nowhere() -> None:
+    tensor = torch.ones(2)
+    assert sent(tensor, torch.device("cpu")) is tensor
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_what_is_sent_to_a_gpu_arrives_whole() -> None:
+    tensor = torch.arange(1_000_000.0).view(1000, 1000)[::2, ::3]
+    assert torch.equal(sent(tensor, torch.device("cuda")).cpu(), tensor)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from threading import Lock
 
 import torch
+from torch import Tensor
 
 from impasto.errors import OptionError
 from impasto.hardware import bf16_speedup, has_native_bf16
 from impasto.spec import RunOptions
 
-__all__ = ["Machine", "resolve_machine", "usable_cores", "using_threads"]
+__all__ = ["Machine", "resolve_machine", "sent", "usable_cores", "using_threads"]
 
 
 LEAST_GAIN = 1.1
@@ -73,6 +74,13 @@ def usable_cores() -> int:
 _lock = Lock()
 _uses: list[int] = []
 """What was set before the first use of threads that is going on, once for each of them."""
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor`` on ``device``; to an NVIDIA card through pinned memory, without waiting for what that is doing."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.contiguous().pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 @contextmanager

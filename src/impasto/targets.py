@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.device import sent
 from impasto.errors import OptionError
 from impasto.features import Extractor
 from impasto.grid import Tile, Tiling, whole
@@ -108,7 +109,7 @@ class _How:
 
     def look(self, picture: _Seen, tile: Tile, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """What the core of a tile has of the named layers, one after the other."""
-        return look_at(self.extractor, tile.padded(picture.pixels).to(self.extractor.device), tile, layers)
+        return look_at(self.extractor, sent(tile.padded(picture.pixels), self.extractor.device), tile, layers)
 
     def visible(self, picture: _Seen, tile: Tile, layer: str) -> Tensor | None:
         """The visible share of each position that the core of a tile has of ``layer``."""

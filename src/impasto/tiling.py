@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from impasto.again import SeenAgain
+from impasto.device import sent
 from impasto.features import Extractor, Features
 from impasto.grid import Tile
 from impasto.losses import PIXELS, Loss
@@ -38,7 +39,7 @@ def evaluate_octave(extractor: Extractor, picture: Tensor, octave: Octave) -> tu
 def at_once(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Values, Tensor]:
     """The same by a single look at the picture, whose features are kept for the way back."""
     with torch.enable_grad():
-        seen = picture.detach().to(extractor.device).requires_grad_()
+        seen = sent(picture.detach(), extractor.device).requires_grad_()
         summaries = summarized(extractor, seen, octave, 0)
         values = {term.name: term.weight * term.loss.value(summaries[term.name]) for term in octave.terms}
         (gradient,) = torch.autograd.grad(_total(values), seen)
@@ -55,13 +56,13 @@ def in_tiles(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Val
     twice = replace(octave, terms=tuple(term for term in octave.terms if not term.loss.is_linear))
     for number, tile in enumerate(octave.tiles) if twice.terms else ():
         with torch.no_grad():
-            for name, summary in summarized(extractor, tile.padded(picture).to(device), twice, number).items():
+            for name, summary in summarized(extractor, sent(tile.padded(picture), device), twice, number).items():
                 sums[name].add(summary)
     slopes = {term.name: _slopes(term, sums[term.name], device) for term in octave.terms}
     gradient = torch.zeros_like(picture)
     for number, tile in enumerate(octave.tiles):
         with torch.enable_grad():
-            part = tile.padded(picture).detach().to(device).requires_grad_()
+            part = sent(tile.padded(picture).detach(), device).requires_grad_()
             summaries = summarized(extractor, part, octave, number)
             tile.padded(gradient).add_(_back(summaries, slopes, part).to(gradient.device))
         for term in octave.terms:
