@@ -44,7 +44,8 @@ class Evaluation:
     def without_gradient(self) -> Evaluation:
         """The same with a gradient of no values; numbers that were fetched from the device are not fetched again."""
         kept = replace(self, gradient=self.loss.new_empty(0))
-        vars(kept).update({name: known for name, known in vars(self).items() if name == "_numbers"})
+        if "_numbers" in vars(self):
+            vars(kept)["_numbers"] = self._numbers
         return kept
 
 
