@@ -26,6 +26,7 @@ LOSSES: dict[str, tuple[Loss, str]] = {
     "style, relative": (StyleLoss.relative(LAYER, moments(TARGET)), LAYER),
     "style, mean squared": (StyleLoss.mean_squared(LAYER, moments(TARGET)), LAYER),
     "smoothness, squares": (TotalVariationLoss(2, 100.0), PIXELS),
+    "smoothness, more in color": (TotalVariationLoss(2, 100.0, chroma=3.0), PIXELS),
     "smoothness, absolute": (TotalVariationLoss(1, 1 / 255), PIXELS),
 }
 
@@ -142,6 +143,16 @@ def test_total_variation_is_the_sum_over_neighbors(power: int, size: tuple[int, 
                 expected += abs(float(channel[y, x] - channel[y - 1, x])) ** power if y else 0
                 expected += abs(float(channel[y, x] - channel[y, x - 1])) ** power if x else 0
     assert float(value(TotalVariationLoss(power, 0.5), PIXELS, pixels)) == pytest.approx(2 * expected)
+
+
+def test_color_varies_more_than_gray_if_it_counts_more() -> None:
+    gray = torch.rand(1, 1, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).expand(1, 3, 6, 7)
+    color = gray * torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)[:, None, None]
+    plain, colored = (TotalVariationLoss(2, 1.0, chroma=chroma) for chroma in (1.0, 3.0))
+    assert float(value(colored, PIXELS, gray)) == pytest.approx(float(value(plain, PIXELS, gray)))
+    assert float(value(colored, PIXELS, gray + color)) == pytest.approx(
+        float(value(plain, PIXELS, gray)) + 9 * float(value(plain, PIXELS, color))
+    )
 
 
 def test_a_flat_picture_has_no_variation_and_a_finite_gradient() -> None:

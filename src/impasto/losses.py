@@ -179,12 +179,14 @@ class TotalVariationLoss:
     Rudin, Osher and Fatemi (1992) take the length of the gradient. ``power`` = 1 is the anisotropic sum of
     neural-style-pt, whose pixels go to 255: ``scale`` = 1/255. ``power`` = 2 has a gradient everywhere, which L-BFGS
     needs to learn curvature; ``scale`` = the number of values makes it a mean. ``size`` are the (height, width) whose
-    pixels are compared with the next ones: smaller than what is seen for a tile that has a neighbor there.
+    pixels are compared with the next ones: smaller than what is seen for a tile that has a neighbor there. What a color
+    differs from gray, the mean of its channels, is multiplied by ``chroma`` first.
     """
 
     power: Literal[1, 2]
     scale: float
     size: tuple[int, int] | None = None
+    chroma: float = 1.0
 
     layers: ClassVar[tuple[str, ...]] = ()
     additive: ClassVar[bool] = True
@@ -193,7 +195,9 @@ class TotalVariationLoss:
     def summarize(self, seen: Features) -> Tensor:
         pixels = seen[PIXELS]
         height, width = self.size or pixels.shape[-2:]
-        variation: Tensor = _Variation.apply(pixels, self.power, height, width)  # type: ignore[no-untyped-call]
+        variation: Tensor = _Variation.apply(  # type: ignore[no-untyped-call]
+            pixels, self.power, height, width, self.chroma
+        )
         return variation
 
     def value(self, summary: Tensor) -> Tensor:
@@ -204,16 +208,17 @@ class _Variation(torch.autograd.Function):
     """Σ |d|ᵏ over the differences d of neighbors. Its gradient is written once; autograd fills and adds images."""
 
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, power: int, height: int, width: int) -> Tensor:
+    def forward(ctx: Any, pixels: Tensor, power: int, height: int, width: int, chroma: float) -> Tensor:
+        pixels = _colored(pixels, chroma)
         across, down = pixels[..., :height, :].diff(dim=-1), pixels[..., :width].diff(dim=-2)
-        ctx.power, ctx.shape = power, pixels.shape
+        ctx.power, ctx.shape, ctx.chroma = power, pixels.shape, chroma
         ctx.save_for_backward(across, down)
         lengths = torch.stack([torch.linalg.vector_norm(each, power) for each in (across, down)])
         return lengths.pow(power).sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         across, down = ctx.saved_tensors
         along, below = (2 * gradient * each if ctx.power == 2 else gradient * each.sign() for each in (across, down))
         result = gradient.new_zeros(ctx.shape)
@@ -222,4 +227,11 @@ class _Variation(torch.autograd.Function):
         beside[..., :-1] -= along
         under[..., 1:, :] += below
         under[..., :-1, :] -= below
-        return result, None, None, None
+        return _colored(result, ctx.chroma), None, None, None, None
+
+
+def _colored(pixels: Tensor, chroma: float) -> Tensor:
+    """With ``chroma`` times as much color; a symmetric linear map, and so its own gradient."""
+    if chroma == 1:
+        return pixels
+    return torch.lerp(pixels.mean(1, keepdim=True).expand_as(pixels), pixels, chroma)
