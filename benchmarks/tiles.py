@@ -1,11 +1,13 @@
 """What tiles cost, and whether they can be seen: against the same picture looked at as a whole.
 
 python -m benchmarks.tiles FOLDER RESULTS.jsonl CONTENT:STYLE [--size 1024] [--tiles 256 512 1024] [--evaluations 30]
+    [--hand-back]
 
 FOLDER has content/CONTENT.jpg and style/STYLE.jpg. For each side of tiles: the time of an evaluation and the relative
 error of its gradient, to the whole, beside the error that noise of 1e-7 in the pixels makes; then runs of --evaluations
-with and without the first side, and how much more they differ at the tiles' borders than elsewhere (1: no more). Prints
-a table, and appends a line with machine and commit to RESULTS.
+with and without the first side, and how much more they differ at the tiles' borders than elsewhere (1: no more). With
+--hand-back, memory that is freed goes back to the system, as in runs that are short of it. Prints a table, and appends
+a line with machine and commit to RESULTS.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -127,12 +130,13 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--evaluations", type=int, default=30)
+    parser.add_argument("--hand-back", action="store_true")
     parsed = parser.parse_args()
     content, _, style = parsed.pair.partition(":")
     transfer = prepared(Pictures(parsed.folder).paths((content, style)), parsed.size, parsed.network, parsed.precision)
     spec, network = transfer.spec, transfer.extractor(transfer.levels[0]).network
     halo = halo_of(transfer.machine.dtype) or exact_halo(network, {*spec.content_layers, *spec.style_layers})
-    with keeping_freed_memory():
+    with nullcontext() if parsed.hand_back else keeping_freed_memory():
         found, noise = compared(transfer, parsed.tiles, parsed.rounds)
     print(f"{parsed.size} px, {network.name}, {transfer.machine.precision}, halo {halo}\n")
     print("| tile | tiles | times longer | gradient error |\n|---:|---:|---:|---:|")
@@ -144,7 +148,7 @@ def main() -> None:
     seams = seam(transfer, parsed.tiles[0], parsed.evaluations) if parsed.evaluations else {}
     print("".join(f"\n{name}: {value:.3g}" for name, value in seams.items()))
     about = {"commit": commit(), "device": device_name(), "pair": parsed.pair, "size": parsed.size, "halo": halo}
-    about |= {"network": network.name, "precision": transfer.machine.precision}
+    about |= {"network": network.name, "precision": transfer.machine.precision, "handed back": parsed.hand_back}
     with parsed.results.open("a") as file:
         file.write(json.dumps(about | {"tiles": found, "noise": noise, "seam": seams}) + "\n")
 
