@@ -12,6 +12,7 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from impasto import metrics
+from impasto.color import from_lab
 from impasto.features import Extractor
 from impasto.image.resize import resize
 
@@ -99,6 +100,25 @@ def test_color_cast_is_the_distance_of_the_mean_lab(picture: Picture) -> None:
     expected = np.linalg.norm(mean_lab(output) - mean_lab(painting))
     assert expected > 10
     assert metrics.color_cast(output, painting) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("size", [(200, 300), (20, 10), (1, 1)])
+def test_a_picture_without_color_and_one_of_one_color_have_no_grain(size: tuple[int, int], picture: Picture) -> None:
+    assert metrics.color_grain(picture(*size)[:, :1].expand(1, 3, *size)) == pytest.approx(0, abs=1e-3)
+    assert metrics.color_grain(torch.tensor([0.2, 0.9, 0.5])[:, None, None].expand(1, 3, *size)) == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_color_grain_is_that_of_the_calmest_part() -> None:
+    lab = torch.full((1, 3, 160, 160), 50.0, dtype=torch.float64)
+    lab[:, 1:] = torch.randn(2, 160, 160, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    everywhere = metrics.color_grain(from_lab(lab))
+    assert 1 < everywhere < 2**0.5  # two channels of deviation 1, of which the blur leaves some
+    lab[:, 1:, 40:] *= 10
+    assert metrics.color_grain(from_lab(lab)) == pytest.approx(everywhere, rel=0.1)
+    lab[:, 1:, :40] *= 10
+    assert metrics.color_grain(from_lab(lab)) == pytest.approx(10 * everywhere, rel=0.1)
 
 
 def test_ssim_agrees_with_gaussian_windows_of_scipy(pair: tuple[Tensor, Tensor]) -> None:

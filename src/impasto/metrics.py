@@ -22,6 +22,7 @@ __all__ = [
     "Figures",
     "border_energy",
     "color_cast",
+    "color_grain",
     "content_error",
     "measure",
     "sliced_wasserstein",
@@ -33,6 +34,7 @@ __all__ = [
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 UNOPTIMIZED_LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_3")
 BORDER = 16
+GRAIN_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Figures:
     sliced_wasserstein_half: float
     sliced_wasserstein_quarter: float
     color_cast: float
+    color_grain: float
     border_energy: float
     speck_share: float
 
@@ -78,6 +81,7 @@ def measure(
         sliced_wasserstein_half=sliced_wasserstein(extractor, *halves),
         sliced_wasserstein_quarter=sliced_wasserstein(extractor, *quarters),
         color_cast=color_cast(output, style),
+        color_grain=color_grain(output),
         border_energy=border_energy(output),
         speck_share=speck_share(output),
     )
@@ -138,6 +142,19 @@ def color_cast(output: Tensor, style: Tensor) -> float:
     """
     ours, theirs = (to_lab(image.double()).mean(dim=(0, 2, 3)) for image in (output, style))
     return float((ours - theirs).norm())
+
+
+def color_grain(image: Tensor) -> float:
+    """How much color changes from pixel to pixel where it is calmest, in units of CIE Lab.
+
+    The root mean square of what a Gaussian blur (sigma 1.5) takes from a and b, in squares of 16 pixels that overlap by
+    half; of these the value that a tenth lie below. Photos have 0.5, pointillists 2, and from 3 on it looks like noise.
+    """
+    color = to_lab(image.double())[:, 1:].transpose(0, 1)
+    energy = (color - _blur(color)).square().sum(dim=0, keepdim=True)
+    side = min(GRAIN_SIDE, *energy.shape[-2:])
+    squares = F.avg_pool2d(energy, side, stride=max(1, side // 2)).flatten()
+    return float(squares.sort().values[(len(squares) - 1) // 10].sqrt())
 
 
 def ssim(output: Tensor, content: Tensor) -> float:

@@ -94,9 +94,9 @@ def evaluate(
     """Print how near finished pictures are to the photo and to the painting, and how clean they are.
 
     All figures are those of VGG-19 and of the pictures as they were saved. Content error and SSIM compare with the
-    photo; style error and Wasserstein distance, both at three sizes, and color cast with the painting; border energy
-    and specks look for what no photo has. Lower is nearer or cleaner; SSIM alone is 1 for the photo itself, and lower
-    farther from it.
+    photo; style error and Wasserstein distance, both at three sizes, and color cast with the painting; color grain,
+    border energy and specks look for what no photo has. Lower is nearer or cleaner; SSIM alone is 1 for the photo
+    itself, and lower farther from it.
     """
     _check_network(network)
     run = build(RunOptions, {"weights": weights, "offline": offline, "max_pixels": max_pixels})

@@ -25,6 +25,7 @@ LABELS = {
     "sliced_wasserstein_half": "Wasserstein 1/2",
     "sliced_wasserstein_quarter": "Wasserstein 1/4",
     "color_cast": "color cast",
+    "color_grain": "color grain",
     "border_energy": "border energy",
     "speck_share": "specks",
 }
