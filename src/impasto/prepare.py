@@ -152,7 +152,10 @@ def _network(spec: StyleSpec, options: RunOptions) -> Network:
         return get_network(spec.network)
     if options.weights:
         return recognize_file(expanded(options.weights))
-    return best_present() or VGG19
+    present = best_present() or VGG19
+    if present is not VGG19:
+        log.warning("Using %s: 'impasto weights get %s' gets %s, the usual network.", present.name, *(VGG19.name,) * 2)
+    return present
 
 
 def _check_layers(spec: StyleSpec, networks: Iterable[Network]) -> None:

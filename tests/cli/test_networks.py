@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +154,14 @@ def test_a_failed_download_is_told_and_what_is_there_is_used(published, torchvis
     assert "Using vgg19-torchvision" in said[1]
 
 
+def test_a_download_that_cannot_begin_is_tried_once_where_there_is_something_else(published, torchvision, server, said):
+    server.behaviors = [refuse(503)] * 5
+    asked = Asked(True)
+    for _ in range(2):
+        assert choose_network("auto", say=said.append, ask=asked) is torchvision
+    assert len(asked) == len(server.seen) == 1
+
+
 def test_a_failed_download_is_an_error_where_there_is_nothing_else(alone, published, server, said):
     server.behaviors = [refuse(404)]
     with pytest.raises(MissingWeightsError, match="answered 404"):
@@ -160,7 +172,11 @@ def test_a_file_says_which_network_it_is(published, torchvision, server, folder,
     (folder / "tiny.h5").write_bytes(server.data)
     assert choose_network("auto", say=said.append, weights_file=folder / "mine.pth") is torchvision
     assert choose_network("auto", say=said.append, weights_file=folder / "tiny.h5") is published
+    assert len(said) == 1  # of the file without a name in it
+    assert "taken for vgg19-torchvision by its layout" in said[0]
+    assert "--network vgg19." in said[0]
     assert choose_network("vgg19", say=said.append, weights_file=folder / "mine.pth") is published
+    assert len(said) == 1
     with pytest.raises(InputError, match="no file"):
         choose_network("auto", say=said.append, weights_file=folder / "nowhere.h5")
 
@@ -214,3 +230,32 @@ def test_a_picture_can_be_painted_with_the_other_network(cli, published, torchvi
     assert outcome.code == 0, outcome.err
     assert "Using vgg19-torchvision" in outcome.err
     assert Path("auto.png").read_bytes() == Path("out.png").read_bytes()
+
+
+def on_a_terminal(typed: bytes, *arguments: str) -> tuple[int, str]:
+    """The exit status of a command line to which this is typed, and all that it shows; its proxy does not answer."""
+    ours, theirs = os.openpty()
+    os.write(ours, typed)
+    command = [sys.executable, "-m", "impasto", *arguments]
+    environment = os.environ | {"HTTPS_PROXY": "http://127.0.0.1:9", "TERM": "xterm"}
+    process = subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.DEVNULL, env=environment)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the other side was closed
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    os.close(ours)
+    return process.wait(), " ".join(shown.decode().split())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals on Windows")
+@pytest.mark.parametrize(("typed", "times"), [(b"\n", 1), (b"perhaps\nno\n", 1), (b"\x04", 2)])
+def test_a_terminal_is_asked_once_unless_nobody_answers(typed: bytes, times: int, no_weights: Path) -> None:
+    asked = 0
+    for name in ("one.png", "two.png"):
+        code, shown = on_a_terminal(typed, "stylize", "photo.jpg", "painting.png", "-o", name, "--size=32")
+        assert code == 0, shown
+        assert "Using compact; 'impasto weights get vgg19'" in shown
+        assert Path(name).is_file()
+        asked += "Download them (80 MB" in shown
+    assert asked == times

@@ -182,9 +182,9 @@ def _network(name: str | None, run: RunOptions) -> Network:
 
 
 def _network_of_file(file: str, name: str | None) -> Network:
-    from impasto.weights import recognize_file
+    from impasto.cli.networks import choose_network
 
-    network = recognize_file(expanded(file), get_network(name) if name else None)
+    network = choose_network(name or "auto", say=_say, weights_file=expanded(file))
     if network.name not in MEASURING:
         raise OptionError(
             f"--weights is '{file}', which has {network.name}, and figures are those of VGG-19: leave it out, or give a"

@@ -36,15 +36,24 @@ def choose_network(
     OptionError when there is no network of that name.
     """
     if weights_file is not None:
-        from impasto.weights import recognize_file
-
-        return recognize_file(weights_file, None if wanted == "auto" else get_network(wanted))
+        return _of_file(weights_file, None if wanted == "auto" else get_network(wanted), say)
     if wanted == "auto":
         return _best(say, None if offline else ask, progress)
     return _fetched(get_network(wanted), offline, progress)
 
 
-def _fetched(network: Network, offline: bool, progress: str) -> Network:
+def _of_file(file: Path, named: Network | None, say: Say) -> Network:
+    """The network of a file; what is not certain of it is said."""
+    from impasto.weights import is_published, recognize_file
+    from impasto.weights.advice import doubt
+
+    network = recognize_file(file, named)
+    if named is None and not is_published(file, network) and (words := doubt(network)):
+        say(f"'{file}': {words}, add --network {next(iter(NETWORKS))}.")
+    return network
+
+
+def _fetched(network: Network, offline: bool, progress: str, *, patient: bool = True) -> Network:
     """``network``, its weights downloaded if they are not here."""
     from impasto.weights import find_weights, how_to_get
 
@@ -60,7 +69,7 @@ def _fetched(network: Network, offline: bool, progress: str) -> Network:
     from impasto.weights import fetch_weights  # which imports torch
 
     with download_progress(progress) as report:
-        fetch_weights(network, report=report)
+        fetch_weights(network, report=report, patient=patient)
     return network
 
 
@@ -72,11 +81,12 @@ def _best(say: Say, ask: Ask | None, progress: str) -> Network:
         return preferred
     if ask is not None and not (present and _refusal_of(preferred).exists()) and _is_wanted(preferred, present, ask):
         try:
-            return _fetched(preferred, False, progress)
+            return _fetched(preferred, False, progress, patient=present is None)
         except ImpastoError as error:
             if present is None:
                 raise
             say(str(error))
+            _remember_refusal(preferred)
     if present is None:
         names = " or ".join(NETWORKS)
         raise MissingWeightsError(f"There are no weights of {names} on this machine. {how_to_get(preferred)}")
@@ -85,7 +95,10 @@ def _best(say: Say, ask: Ask | None, progress: str) -> Network:
 
 
 def _is_wanted(network: Network, present: Network | None, ask: Ask) -> bool:
-    """Put the question once: who says no, and has another network to go on with, is not asked again."""
+    """Put the question once: who says no, and has another network to go on with, is not asked again.
+
+    Nor is who said yes where nothing could be downloaded.
+    """
     from impasto.weights.advice import megabytes
 
     otherwise = f" Otherwise {present.name} is used." if present else ""
@@ -95,14 +108,18 @@ def _is_wanted(network: Network, present: Network | None, ask: Ask) -> bool:
     except EOFError:  # nobody is there to answer
         return False
     if present and not wanted:
-        with suppress(OSError):  # then the question comes again
-            _refusal_of(network).parent.mkdir(parents=True, exist_ok=True)
-            _refusal_of(network).touch()
+        _remember_refusal(network)
     return wanted
 
 
+def _remember_refusal(network: Network) -> None:
+    with suppress(OSError):  # then the question comes again
+        _refusal_of(network).parent.mkdir(parents=True, exist_ok=True)
+        _refusal_of(network).touch()
+
+
 def _refusal_of(network: Network) -> Path:
-    """An empty file in the cache that says that the download was not wanted."""
+    """An empty file in the cache that says that the download was not wanted, or was tried in vain."""
     from impasto.weights.cache import weights_folder
 
     return weights_folder() / f"{network.name}.declined"

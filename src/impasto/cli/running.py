@@ -203,7 +203,19 @@ def _can_be_asked(values: Mapping[str, Any]) -> bool:
 
 
 def _ask(question: str) -> bool:
-    return typer.confirm(question, default=True, err=True)
+    """Put a question on the terminal until it is answered; raise EOFError where the terminal has no more to read.
+
+    ``typer.confirm`` takes the end of what can be read for Ctrl-C.
+    """
+    answers = {"": True, "y": True, "yes": True, "n": False, "no": False}
+    while True:
+        typer.echo(f"{question} [Y/n]: ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            typer.echo(err=True)
+            raise EOFError
+        if (answer := answers.get(line.strip().lower())) is not None:
+            return answer
 
 
 def _watched(
@@ -244,14 +256,10 @@ def _show(path: str, progress: Progress) -> None:
 
 
 def _log(transfer: Transfer) -> None:
-    from impasto.weights import find_weights
-
     machine = transfer.machine
     log.debug(
         "device %s, precision %s, threads %s", machine.device, machine.precision, machine.threads or "as they are"
     )
-    for name, extractor in transfer.extractors.items():
-        log.debug("network %s, weights %s", name, find_weights(extractor.network))
 
 
 @contextmanager

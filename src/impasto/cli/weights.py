@@ -155,28 +155,19 @@ def import_file(
 ) -> None:
     """Check a file with the weights of a network, recognize the network, and keep a copy in the cache."""
     from impasto.weights import import_weights, metadata_of
+    from impasto.weights.advice import doubt
 
     if "://" in file:
         raise InputError(f"'{file}' is an address: run 'impasto weights get NAME --from {file}'.")
     network, path = import_weights(expanded(file), get_network(name) if name else None)
     typer.echo(f"{network.name} imported: {path}")
     if metadata_of(path).get("published") != "yes":
+        words = "" if name else doubt(network)
         typer.echo(
             "This is not the published file (its checksum differs), but it has the right names, shapes and finite"
-            f" values.{_doubt(network, name)}",
+            " values." + (f" It was {words}, import it with --network {next(iter(NETWORKS))}." if words else ""),
             err=True,
         )
-
-
-def _doubt(network: Network, name: str | None) -> str:
-    """The original weights go about in torchvision's layout too, and nothing in such a file says so."""
-    if name or network.layout != "torch":
-        return ""
-    others = [other.name for other in NETWORKS.values() if other.layout != "torch"]
-    return (
-        f" It was taken for {network.name} by its layout. If it is the original in that layout, as neural-style-pt has"
-        f" it, import it with --network {others[0]}."
-    )
 
 
 @app.command("verify", epilog="Example:\n\nimpasto weights verify")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from impasto.networks import Network
 
-__all__ = ["how_to_get", "how_to_replace", "megabytes"]
+__all__ = ["doubt", "how_to_get", "how_to_replace", "megabytes"]
 
 
 def how_to_get(network: Network) -> str:
@@ -24,6 +24,17 @@ def how_to_get(network: Network) -> str:
         f"and bring the file here for\n"
         f"    impasto weights import {network.file_name}"
     )
+
+
+def doubt(network: Network) -> str:
+    """What is not certain of a file that was taken for ``network`` by its layout, to go on with how to say otherwise;
+    empty if its layout tells.
+
+    VGG-19's original weights go about in torchvision's layout too, and nothing in such a file says so.
+    """
+    if network.layout != "torch":
+        return ""
+    return f"taken for {network.name} by its layout. If it is the original in that layout, as neural-style-pt has it"
 
 
 def how_to_replace(path: Path, network: Network | None = None) -> str:

@@ -20,9 +20,6 @@ from impasto.errors import OptionError
 
 __all__ = ["BrokenTransfer", "answer_to", "check_address", "host_of", "reason_of"]
 
-TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as lost."""
-
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers of HTTP that another try may change."""
 
@@ -43,12 +40,15 @@ def check_address(address: str) -> None:
 
 
 @contextmanager
-def answer_to(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
-    """Open the answer to ``request``; raise BrokenTransfer, which says why, if there is none or it is a refusal."""
+def answer_to(request: urllib.request.Request, timeout: float) -> Iterator[http.client.HTTPResponse]:
+    """Open the answer to ``request``; raise BrokenTransfer, which says why, if there is none or it is a refusal.
+
+    After ``timeout`` seconds without a byte the connection counts as lost.
+    """
     address = request.full_url
     _check_proxy(address)
     try:
-        answer = cast(http.client.HTTPResponse, _opener().open(request, timeout=TIMEOUT))
+        answer = cast(http.client.HTTPResponse, _opener().open(request, timeout=timeout))
     except HTTPError as error:
         with error:
             raise _refusal(error, address) from None
@@ -136,7 +136,7 @@ def _failure(error: Exception, address: str) -> BrokenTransfer:
 def reason_of(error: Exception) -> str:
     """What the system or the library says went wrong."""
     if isinstance(error, TimeoutError):
-        return f"nothing came for {TIMEOUT:g} seconds"
+        return "nothing came in time"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

@@ -64,6 +64,13 @@ def _recognize(contents: Contents, path: Path, wanted: Network | None) -> tuple[
     if fitting:
         names = " and ".join(network.name for network, _ in fitting)
         raise InputError(f"'{path}' has the shapes of {names}, whose values differ: say which with --network NAME.")
+    others = [network.name for network in _of_layout(contents) if contents.of(network) is not None]
+    if wanted is not None and others:
+        names = " or ".join(f"--network {name}" for name in others)
+        raise InputError(
+            f"'{path}' has the shapes of {' and '.join(others)}, not of {wanted.name}, which is asked for: leave the file"
+            f" out, or use {names}."
+        )
     expected = wanted.name if wanted is not None else ", ".join(NETWORKS)
     raise InputError(
         f"'{path}' holds none of the networks that were expected ({expected}), or only a part of one:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ log = logging.getLogger("impasto")
 
 WAITS = (1.0, 2.0, 4.0)
 """Seconds before each further try, all of which have to fail in a row."""
+
+TIMEOUT, SHORT_TIMEOUT = 30.0, 8.0
+"""Seconds without a byte after which a connection counts as lost; the second where something else can be used."""
 
 PROGRESS = 1_000_000
 """Bytes by which a try that was cut off has to have gone on for the tries to be counted from one again."""
@@ -48,13 +51,14 @@ def fetch_weights(
     *,
     url: str | None = None,
     report: Report | None = None,
+    patient: bool = True,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Download the published weights of ``network`` into the cache, and return the file there.
 
     ``url`` names a mirror of the published file; the checksum stays the same. Of several processes one downloads and
     the others wait for it. Whatever breaks a download off, Ctrl-C too, what has arrived is kept and the next call
-    continues from there. ``report`` is told about each piece that arrives.
+    continues from there. Who is not ``patient`` gives up where nothing comes at once. ``report`` is told about each piece that arrives.
 
     Raises MissingWeightsError when the file cannot be had or is not the published one, OutputError when the cache is
     full or cannot be written, OptionError when ``url`` is neither https nor on this machine.
@@ -67,7 +71,8 @@ def fetch_weights(
     with writing_to(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
     told = _log_notes if report is None else report
-    download = _Download(network, address, told, sleep, Part(part_file(network)))
+    part = Part(part_file(network), TIMEOUT if patient else SHORT_TIMEOUT)
+    download = _Download(network, address, told, sleep, part, WAITS if patient else ())
     with _alone(network, download.note):
         if not _is_sound(target, network):
             download.run()
@@ -116,6 +121,7 @@ class _Download:
     report: Report
     sleep: Callable[[float], None]
     part: Part
+    waits: Sequence[float]
     received: int = 0
     total: int = 0
 
@@ -157,7 +163,7 @@ class _Download:
 
     def receive(self) -> None:
         """Receive the whole file, however often the connection breaks off, as long as it goes on."""
-        waits, reached = iter(WAITS), self.part.size
+        waits, reached = iter(self.waits), self.part.size
         while not self.network.size or self.part.size < self.network.size:
             try:
                 self.part.receive(self.address, expected=self.network.size, told=self.told)

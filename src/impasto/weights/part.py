@@ -23,9 +23,13 @@ TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class Part:
-    """What has arrived of a file that is downloaded, in ``path``; beside it stands of which file."""
+    """What has arrived of a file that is downloaded, in ``path``; beside it stands of which file.
+
+    After ``timeout`` seconds without a byte a connection counts as lost.
+    """
 
     path: Path
+    timeout: float
 
     @property
     def size(self) -> int:
@@ -47,7 +51,7 @@ class Part:
         ``told`` gets the bytes that are there and that there will be (0: unknown). Raises BrokenTransfer when the
         file does not arrive as a whole, and OutputError when it cannot be written.
         """
-        with answer_to(self._request(address)) as answer:
+        with answer_to(self._request(address), self.timeout) as answer:
             received = self.size if _continues(answer, self.size) else 0
             announced = _total(answer, received)
             _check_total(announced, expected, address)
