@@ -198,6 +198,16 @@ def test_an_input_is_never_looked_for_outside_the_folders(tmp_path: Path) -> Non
         assert Input(name=name, bytes=origin.bytes, sha256=origin.sha256).find([inside, tmp_path / "none"]) is None
 
 
+def test_in_a_folder_that_may_not_be_read_nothing_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    wanted = Input(name="painting.jpg", bytes=8, sha256=hashlib.sha256(b"painting").hexdigest())
+    for function in ("iterdir", "is_dir", "is_file"):
+        monkeypatch.setattr(Path, function, refuse)
+        assert wanted.find([tmp_path]) is None
+
+
 def test_differences_are_named(record: Record) -> None:
     assert record.differences(record) == []
     other = record.model_copy(

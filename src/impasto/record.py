@@ -41,10 +41,9 @@ class Input(_Part):
 
     def find(self, folders: Iterable[Path]) -> Path | None:
         """The file with these bytes in one of ``folders``, first looked for by its name; None if it is in none."""
-        name = PureWindowsPath(self.name).name  # splits at / as well: never out of the folder
-        folders = [folder for folder in folders if folder.is_dir()]
+        name, folders = PureWindowsPath(self.name).name, list(folders)  # splits at / as well: never out of the folder
         named = (folder / name for folder in folders if name)
-        every = (path for folder in folders for path in sorted(folder.iterdir()))
+        every = (path for folder in folders for path in _entries(folder))
         return next((path for path in (*named, *every) if self.is_in(path)), None)
 
     def is_in(self, path: Path) -> bool:
@@ -54,6 +53,14 @@ class Input(_Part):
             return same_length and origin_of(path).sha256 == self.sha256
         except OSError:
             return False
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in ``folder``; nothing if it may not be read, or is none."""
+    try:
+        return sorted(folder.iterdir())
+    except (OSError, ValueError):  # ValueError: a character of value 0
+        return []
 
 
 class RecordedLevel(_Part):
