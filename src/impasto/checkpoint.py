@@ -23,7 +23,7 @@ from impasto.steps import State
 
 __all__ = ["FORMAT", "Checkpoint", "Outline", "read_checkpoint", "read_outline", "write_checkpoint"]
 
-FORMAT = 2
+FORMAT = 3
 """Raised when what an earlier impasto wrote cannot be read any more."""
 
 KEY = "impasto checkpoint"
@@ -69,7 +69,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "record": checkpoint.record.model_dump(mode="json"),
         "job": checkpoint.job,
-        "history": checkpoint.collected.history,
+        "done": len(checkpoint.collected.history),
+        "history": tensors.named("history", _as_bytes(checkpoint.collected.history)),
         "step": _described(state.step, "step", tensors),
         "best": _described(state.best, "best", tensors),
         "solver": tensors.named("solver", solver),
@@ -130,7 +131,7 @@ def read_outline(path: Path) -> Outline:
     about, _ = _read(path, with_tensors=False)
     with _telling_of_damage(path):
         planned = sum(level.iterations for level in _record(about).levels)
-        return Outline(len(about["history"]), planned, about["job"]["output"])
+        return Outline(int(about["done"]), planned, about["job"]["output"])
 
 
 def _read(path: Path, *, with_tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -171,7 +172,8 @@ def _checked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpo
         step.index < step.of and step.evaluation.gradient.shape != shape
     ):
         raise ValueError("pictures of another size")
-    history = [{**entry, "size": tuple(entry["size"])} for entry in about["history"]]
+    history = json.loads(_with_tensors(about["history"], tensors).numpy().tobytes())
+    history = [{**entry, "size": tuple(entry["size"])} for entry in history]
     for entry in history:
         if not 0 <= int(entry["level"]) < len(record.levels) or int(entry["tile"]) < 0:
             raise ValueError("a step of no level")
@@ -180,6 +182,11 @@ def _checked(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Checkpo
         raise TypeError("no job")
     solver = _with_tensors(about["solver"], tensors)
     return Checkpoint(record, State(step, best, solver), Collected(history, best), about["job"])
+
+
+def _as_bytes(history: Sequence[Mapping[str, Any]]) -> Tensor:
+    """Its JSON: the text beside the tensors may not become so long."""
+    return torch.frombuffer(bytearray(json.dumps(history).encode()), dtype=torch.uint8)
 
 
 def _described(step: Step, name: str, tensors: _Tensors) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] 
     try:
         written = folder / "tensors"
         save_file(tensors, written, about)
-        with written.open("rb") as file:
+        with written.open("r+b") as file:  # Windows flushes no file that is open for reading only
             os.fsync(file.fileno())
         written.replace(path)
         sync_folder(path.parent)
