@@ -51,6 +51,10 @@ def whole(stylize) -> bytes:
     return Path("whole.png").read_bytes()
 
 
+def killed(*_) -> None:
+    raise SystemExit(9)
+
+
 @pytest.fixture
 def broken_off(stylize, interrupt_at):
     """Start a run that ends after evaluation 4; what it said."""
@@ -171,6 +175,74 @@ def test_it_is_written_as_often_as_asked_for(stylize, monkeypatch):
     assert len(written) == 8  # after the last evaluation there is nothing to go on with
     assert stylize("-o", "b.png", *LONG, "--checkpoint", "b", "--checkpoint-every", "1h").code == 0
     assert len(written) == 8
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock for keeping alone: an evaluation takes ``step`` seconds, and writing a checkpoint ``writing``."""
+    clock = SimpleNamespace(now=0.0, step=0.0, writing=0.0, kept_after=[])
+
+    def begin(self, plan) -> None:
+        clock.now, clock.done = plan.began, 0
+
+    def show(self, step, plan) -> None:
+        clock.now, clock.done = clock.now + clock.step, clock.done + 1
+
+    def end(self) -> None:
+        clock.now = 0.0
+
+    def write(path, checkpoint) -> None:
+        clock.now += clock.writing
+        clock.kept_after.append(clock.done)
+        write_checkpoint(path, checkpoint)
+
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(LineProgress, "begin", begin)
+    monkeypatch.setattr(LineProgress, "show", show)
+    monkeypatch.setattr(LineProgress, "end", end)
+    monkeypatch.setattr("impasto.checkpoint.write_checkpoint", write)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("step", "writing", "kept_after"),
+    [
+        (7.0, 0.0, [4, 8]),
+        (11.0, 0.0, [2, 4, 6, 8]),
+        (29.0, 0.0, [*range(1, 9)]),
+        (150.0, 0.0, [*range(1, 9)]),
+        (150.0, 10.0, [1, 3, 5, 7]),  # or more than a twentieth of the time would go into it
+    ],
+)
+def test_at_most_half_a_minute_or_an_evaluation_is_at_risk(step, writing, kept_after, stylize, clock):
+    clock.step, clock.writing = step, writing
+    assert stylize("-o", "out.png", *LONG, "--checkpoint", "run.checkpoint").code == 0
+    assert clock.kept_after == kept_after
+
+
+def test_a_run_that_takes_longer_than_was_estimated_is_kept(stylize, cli, clock, monkeypatch):
+    assert stylize("-o", "whole.png", *LONG).code == 0
+    assert clock.kept_after == []
+    clock.step = 50.0
+    assert stylize("-o", "other.png", *LONG, "--no-checkpoint").code == 0
+    assert clock.kept_after == []
+
+    with monkeypatch.context() as patch:
+        patch.setattr("impasto.checkpoint.write_checkpoint", lambda *written: killed(write_checkpoint(*written)))
+        with pytest.raises(SystemExit):
+            stylize("-o", "out.png", *LONG)
+    (path,) = checkpoints.kept()
+    checkpoint = read_checkpoint(path)
+    assert (len(checkpoint.collected.history), checkpoint.job["elapsed"]) == (3, 150.0)
+    assert cli("resume").code == 0
+    assert Path("out.png").read_bytes() == Path("whole.png").read_bytes()
+
+
+def test_that_a_longer_run_cannot_be_kept_is_said_once(stylize, clock):
+    checkpoints.folder().write_text("")
+    clock.step = 50.0
+    outcome = stylize("-o", "out.png", *LONG)
+    assert (outcome.code, outcome.err.count("is not kept")) == (0, 1)
 
 
 def test_where_nothing_can_be_kept_the_run_goes_on_and_says_so_once(whole, stylize, monkeypatch):
@@ -401,9 +473,6 @@ def test_an_input_that_nobody_knows_is_refused(broken_off, cli):
 
 def test_that_the_picture_so_far_is_ones_own_is_not_forgotten(whole, broken_off, cli, monkeypatch):
     broken_off("--checkpoint", "run.checkpoint", "--checkpoint-every", "0.00001s")
-
-    def killed(*_) -> None:
-        raise SystemExit(9)
 
     with monkeypatch.context() as patch:
         patch.setattr(running, "save", killed)

@@ -22,14 +22,18 @@ from impasto.image.paths import expanded
 from impasto.weights.cache import cache_folder
 
 if TYPE_CHECKING:
+    from impasto.cli.outlook import Plan
     from impasto.result import Collected
     from impasto.steps import Steps
     from impasto.transfer import Transfer
 
-__all__ = ["AUTOMATIC", "Keeper", "beside", "folder", "is_in_use", "kept", "lock_of", "remove_all"]
+__all__ = ["AUTOMATIC", "Keeper", "beside", "folder", "is_in_use", "is_long", "kept", "lock_of", "remove_all"]
 
 AUTOMATIC = 120.0
-"""Runs that are estimated to take more seconds are kept unless someone said otherwise."""
+"""Runs that are estimated to take more seconds, or do, are kept unless someone said otherwise."""
+
+PAUSE = 30.0
+"""Seconds of work that may be lost, or one evaluation; unless someone said otherwise."""
 
 SHARE = 0.05
 """Of the time at most goes into checkpoints; only then they may be farther apart than asked for."""
@@ -108,14 +112,21 @@ def remove_all() -> None:
                 Path(lock_of(path).lock_file).unlink(missing_ok=True)
 
 
+def is_long(plan: Plan) -> bool:
+    """Whether a run takes so long that it is kept unasked, by what is left of it or by what it took until now."""
+    return max(plan.to_go, time.monotonic() - plan.began) >= AUTOMATIC
+
+
 class Keeper:
     """Keeps the state of one run in a file, every now and then."""
 
-    def __init__(self, path: Path, job: Job, transfer: Transfer, steps: Steps, collected: Collected) -> None:
+    def __init__(
+        self, path: Path, plan: Plan, job: Job, transfer: Transfer, steps: Steps, collected: Collected
+    ) -> None:
         self.path = path
         self._job, self._transfer, self._steps, self._collected = job, transfer, steps, collected
         self._every = job.options.output.checkpoint_every
-        self._began = self._latest = time.monotonic()
+        self._began = self._latest = self._stepped = plan.began
         self._took = 0.0
         self._trouble = ""
         self._lock = lock_of(path)
@@ -125,16 +136,16 @@ class Keeper:
 
     @classmethod
     def new(
-        cls, seconds: float, job: Job, transfer: Transfer, steps: Steps, collected: Collected, progress: Progress
+        cls, plan: Plan, job: Job, transfer: Transfer, steps: Steps, collected: Collected, progress: Progress
     ) -> Keeper | None:
-        """For a run of so many ``seconds``, if it is to be kept and can be."""
+        """For a run that is to be kept and can be."""
         path = job.checkpoint
         if path is None:
-            if job.options.output.no_checkpoint or seconds < AUTOMATIC:
+            if job.options.output.no_checkpoint or not is_long(plan):
                 return None
             name = "stdout" if job.output == STDOUT else stem_of(job.output)
             path = folder() / f"{name}-{secrets.token_hex(TOKEN_BYTES)}{SUFFIX}"
-        keeper = cls(path, job, transfer, steps, collected)
+        keeper = cls(path, plan, job, transfer, steps, collected)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             keeper._lock.acquire(timeout=0)
@@ -153,9 +164,11 @@ class Keeper:
     def after_step(self, progress: Progress) -> None:
         """Write the state, if it is time to; what goes wrong is told once, and does not end the run."""
         now = time.monotonic()
+        passed, step, self._stepped = now - self._latest, now - self._stepped, now
+        pause = PAUSE if self._every is None else self._every
         # What nobody asked for may cost little.
-        pause = self._every if self._every is not None else max(30.0, self._took / SHARE)
-        if now - self._latest >= pause:
+        is_cheap = self._every is not None or self._took <= SHARE * passed
+        if passed + step >= pause and is_cheap:  # the next step may take as long as this one
             self.write(progress)
 
     def write(self, progress: Progress, saved: Sequence[Path] = ()) -> bool:
@@ -173,7 +186,7 @@ class Keeper:
             if trouble != self._trouble:
                 progress.say(trouble)
             self._trouble = trouble
-        self._latest = time.monotonic()
+        self._latest = self._stepped = time.monotonic()
         self._took = self._latest - start
         return not self._trouble
 

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.cli.checkpoints import Keeper
+from impasto.cli.checkpoints import Keeper, is_long
 from impasto.cli.interrupt import EXIT_INTERRUPTED, Interrupt, interruptible
 from impasto.cli.job import STDOUT, Job
 from impasto.cli.options import PROGRESS, check_choice
@@ -116,7 +117,9 @@ def _compute(
     plan = Plan(transfer.levels, cost, budget.deadline if budget else None)
     plan.before = plan.seconds_until(resumed.state.step) if resumed else 0.0
     steps = Steps(transfer, resumed.state if resumed else None)
-    keeper = Keeper.new(plan.to_go, job, transfer, steps, collected, progress)
+    keep = partial(Keeper.new, plan, job, transfer, steps, collected, progress)
+    keeper = keep()
+    was_short = job.checkpoint is None and not is_long(plan)
     progress.begin(plan)
     started = time.monotonic()
     interrupt.running = True
@@ -125,6 +128,8 @@ def _compute(
         within = budget.steps(watched, transfer, cost) if budget else watched
         for step in _until_interrupted(within, interrupt):
             collected.add(step)
+            if was_short and is_long(plan):  # it takes longer than was estimated
+                keeper, was_short = keep(), False
             if keeper is not None and len(collected.history) < plan.evaluations:
                 keeper.after_step(progress)
     finally:
