@@ -324,6 +324,57 @@ def test_a_run_that_is_going_on_is_left_alone(broken_off, cli):
     assert cli("resume", "run.checkpoint").code == 0
 
 
+def test_while_a_checkpoint_is_read_nobody_else_goes_on_with_it(broken_off, cli, monkeypatch):
+    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    broken_off()
+    others = []
+
+    def read(path: Path):
+        others.extend(cli("resume", *words) for words in ([], [str(path)]))
+        return read_checkpoint(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("impasto.checkpoint.read_checkpoint", read)
+        assert cli("resume").code == 0
+    assert [outcome.code for outcome in others] == [2, 2]
+    assert "no run to go on with" in others[0].err
+    assert "still going on" in others[1].err
+    assert list(checkpoints.folder().iterdir()) == []
+
+
+def test_a_checkpoint_that_cannot_be_used_is_not_left_locked(broken_off, cli):
+    broken_off("--checkpoint", "run.checkpoint")
+    Path("photo.jpg").rename("../photo.jpg")
+    assert cli("resume", "run.checkpoint").code == 2
+    assert list(Path().glob("*.lock")) == []
+    assert cli("resume", "run.checkpoint", "--inputs", "..").code == 0
+
+
+def test_from_where_nothing_can_be_written_a_run_goes_on(whole, broken_off, cli, monkeypatch):
+    def refuse(*_, **__) -> None:
+        raise OSError(30, "Read-only file system")
+
+    broken_off("--checkpoint", "run.checkpoint")
+    monkeypatch.setattr(checkpoints.FileLock, "acquire", refuse)
+    outcome = cli("resume", "run.checkpoint")
+    assert (outcome.code, outcome.err.count("is not kept")) == (0, 1)
+    assert Path("out.png").read_bytes() == whole
+
+
+def test_a_file_of_someone_else_is_not_taken_for_the_lock(broken_off, cli):
+    broken_off("--checkpoint", "uv")
+    Path("uv.lock").write_text("something")
+    outcome = cli("resume", "uv")
+    assert (outcome.code, "uv.lock' is in the place" in outcome.err) == (2, True)
+    assert Path("uv.lock").read_text() == "something"
+
+
+def test_what_became_of_the_lock_meanwhile_stays(stylize, monkeypatch):
+    monkeypatch.setattr(LineProgress, "show", lambda *_: Path("uv.lock").write_text("something"))
+    assert stylize("-o", "out.png", "--checkpoint", "uv").code == 0
+    assert Path("uv.lock").read_text() == "something"
+
+
 def test_the_newest_one_that_is_not_going_on_is_taken(whole, broken_off, cli, monkeypatch):
     monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
     broken_off()

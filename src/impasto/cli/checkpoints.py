@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from impasto.cli.job import STDOUT, Job, stem_of
 from impasto.cli.progress import Progress
-from impasto.errors import OutputError
+from impasto.errors import InputError, OutputError
 from impasto.image.destination import write_bytes, writing_folder
 from impasto.image.files import origin_of
 from impasto.image.paths import expanded
@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from impasto.steps import Steps
     from impasto.transfer import Transfer
 
-__all__ = ["AUTOMATIC", "Keeper", "beside", "folder", "is_in_use", "is_long", "kept", "lock_of", "remove_all"]
+__all__ = [
+    "AUTOMATIC",
+    "Keeper",
+    "beside",
+    "folder",
+    "hold",
+    "is_foreign",
+    "is_in_use",
+    "is_long",
+    "kept",
+    "let_go",
+    "lock_of",
+    "remove_all",
+]
 
 AUTOMATIC = 120.0
 """Runs that are estimated to take more seconds, or do, are kept unless someone said otherwise."""
@@ -65,6 +78,36 @@ def kept() -> list[Path]:
 def lock_of(path: Path) -> FileLock:
     """Held by the run whose checkpoint ``path`` is; the system lets go of it when that ends, however it does."""
     return FileLock(path.with_name(f"{path.name}.lock"))
+
+
+def is_foreign(lock: Path) -> bool:
+    """Whether what is in the place of a lock is none: those of runs are empty."""
+    return lock.is_dir() or (lock.is_file() and lock.stat().st_size > 0)
+
+
+def hold(path: Path) -> FileLock:
+    """Keep others from going on with the checkpoint ``path``; raise InputError if someone does, or if that cannot be
+    told. Where nothing can be written it is not locked, and nobody keeps anything."""
+    lock = lock_of(path)
+    if is_foreign(Path(lock.lock_file)):
+        raise InputError(f"'{lock.lock_file}' is in the place of the lock of '{path}', but is none: move it elsewhere.")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"The run of '{path}' is still going on: wait for it, or end it first.") from None
+    except OSError:
+        pass
+    return lock
+
+
+def let_go(lock: FileLock) -> None:
+    """Let others go on with what ``hold`` keeps them from."""
+    if not lock.is_locked:
+        return
+    with suppress(OSError):
+        if not is_foreign(Path(lock.lock_file)):
+            Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: nobody else holds another
+    lock.release(force=True)
 
 
 def is_in_use(path: Path) -> bool:
@@ -129,7 +172,7 @@ class Keeper:
         self._began = self._latest = self._stepped = plan.began
         self._took = 0.0
         self._trouble = ""
-        self._lock = lock_of(path)
+        self._lock = job.resumed.lock if job.resumed else lock_of(path)
         self._is_written = job.resumed is not None
         self._inputs: dict[str, str] = {}
         self._sent: list[Path] = []
@@ -200,11 +243,7 @@ class Keeper:
 
     def release(self) -> None:
         """Let others go on with it."""
-        if not self._lock.is_locked:
-            return
-        with suppress(OSError):
-            Path(self._lock.lock_file).unlink(missing_ok=True)  # while it is held: nobody else holds another
-        self._lock.release()
+        let_go(self._lock)
 
     def _keep_inputs(self) -> None:
         """Note where the inputs are, and put those that another program sent beside the checkpoint."""

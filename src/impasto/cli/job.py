@@ -16,6 +16,8 @@ from impasto.image.formats import EXTENSIONS, FORMATS, Format, format_of, named_
 from impasto.pyramid import Level
 
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from impasto.checkpoint import Checkpoint
     from impasto.prepare import Schedule
     from impasto.record import Record
@@ -46,9 +48,11 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Resumed:
-    """Where a run goes on from: what was in the file at ``path``, and the seconds that it took until then."""
+    """Where a run goes on from: what was in the file at ``path``, the ``lock`` that keeps others from it, and the seconds
+    that the run took until then."""
 
     path: Path
+    lock: FileLock
     checkpoint: Checkpoint
     elapsed: float
 

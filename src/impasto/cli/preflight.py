@@ -173,11 +173,11 @@ def _check_checkpoint(job: Job, levels: Sequence[Level]) -> None:
 
 def _check_beside(path: Path, overwrite: bool) -> None:
     """Refuse files of someone else where those of a checkpoint go: they would be removed with it."""
-    from impasto.cli.checkpoints import beside, lock_of
+    from impasto.cli.checkpoints import beside, is_foreign, lock_of
 
     lock = Path(lock_of(path).lock_file)
     others = [other for other in beside(path) if other.exists() and not overwrite]
-    if lock.is_dir() or (lock.is_file() and lock.stat().st_size):  # that of a run is empty
+    if is_foreign(lock):
         others.append(lock)
     if others:
         raise OptionError(f"--checkpoint is '{path}', and '{others[0]}' is there already: choose another name.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from impasto.cli.checkpoints import folder, is_in_use, kept
+from impasto.cli.checkpoints import folder, hold, is_in_use, kept, let_go
 from impasto.cli.job import STDOUT, Inputs, Job, Resumed
 from impasto.cli.options import Folders, Options, Overwrite, ProgressName, Quiet, Show, Verbose
 from impasto.cli.outlook import spell
@@ -22,6 +23,8 @@ from impasto.spec import OutputOptions, RunOptions
 from impasto.validation import build
 
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from impasto.record import Record
 
 __all__ = ["EXAMPLES", "resume"]
@@ -57,23 +60,32 @@ def resume(
     if list_them:
         _list()
         return
-    path = _file(expanded(file)) if file else _newest()
     values = {"progress": progress, "quiet": quiet, "verbose": verbose, "show": show}
     folders = folders_of(inputs)
-    run_job(lambda: _job(path, folders, overwrite), values)
+    with ExitStack() as stack:
+
+        def find_job() -> Job:
+            path, lock = _named(expanded(file)) if file else _newest()
+            stack.callback(let_go, lock)
+            return _job(path, lock, folders, overwrite)
+
+        run_job(find_job, values)
 
 
-def _file(path: Path) -> Path:
+def _named(path: Path) -> tuple[Path, FileLock]:
     if not path.is_file():
         raise InputError(f"There is no checkpoint '{path}': check the path, or look with impasto resume --list.")
-    return path
+    return path, hold(path)
 
 
-def _newest() -> Path:
-    """The newest checkpoint in the cache that no run is using."""
+def _newest() -> tuple[Path, FileLock]:
+    """The newest checkpoint in the cache that no run is using; none can from here on."""
     for path in kept():
-        if not is_in_use(path):
-            return path
+        with suppress(InputError):
+            lock = hold(path)
+            if path.is_file():  # its run has not just ended
+                return path, lock
+            let_go(lock)
     raise InputError(f"There is no run to go on with in '{folder()}': give the file that --checkpoint named.")
 
 
@@ -90,12 +102,10 @@ def _list() -> None:
         typer.echo(f"{path}\n    {outline.done} of {outline.planned} evaluations of '{outline.output}', {state}")
 
 
-def _job(path: Path, folders: Sequence[Path], overwrite: bool) -> Job:
+def _job(path: Path, lock: FileLock, folders: Sequence[Path], overwrite: bool) -> Job:
     from impasto.checkpoint import read_checkpoint
     from impasto.prepare import Schedule
 
-    if is_in_use(path):
-        raise InputError(f"The run of '{path}' is still going on: wait for it, or end it first.")
     checkpoint = read_checkpoint(path)
     record, about = checkpoint.record, checkpoint.job
     # A checkpoint outside of the cache may come from anyone: that its run had -y lets it replace nothing here.
@@ -111,7 +121,7 @@ def _job(path: Path, folders: Sequence[Path], overwrite: bool) -> Job:
             bool(about["default_named"]),
             Schedule(record.size[::-1], record.plan()),
             record,
-            Resumed(path, checkpoint, float(about["elapsed"])),
+            Resumed(path, lock, checkpoint, float(about["elapsed"])),
         )
         _ = about["saved"]
     except (LookupError, TypeError, AttributeError) as error:
