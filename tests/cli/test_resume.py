@@ -498,12 +498,16 @@ def test_a_checkpoint_from_elsewhere_replaces_nothing(broken_off, cli, folder, t
     target.write_text("mine")
     empty = hashlib.sha256(b"").hexdigest()
     digest = hashlib.sha256(b"mine").hexdigest()
-    for saved in ([{"path": os.devnull, "sha256": empty}], [{"path": str(target), "sha256": digest}], [], None, [7]):
+    for saved in ({os.devnull: empty}, {str(target): digest}, {str(target): 7}, {}):
         claims = {"output": str(target), "saved": saved, "overwrite": True, "written": {"format": "png"}}
         rewritten("run.checkpoint", lambda job, claims=claims: job.update(claims))
         outcome = cli("resume", "run.checkpoint")
         assert (outcome.code, "exists already" in outcome.err) == (2, True)
         assert target.read_text() == "mine"
+    for saved in (None, [7], "text"):
+        rewritten("run.checkpoint", lambda job, saved=saved: job.update(saved=saved))
+        outcome = cli("resume", "run.checkpoint")
+        assert (outcome.code, "damaged" in outcome.err) == (2, True)
 
 
 def test_other_files_that_a_checkpoint_names_are_not_removed(broken_off, cli, folder, tmp_path):
@@ -531,6 +535,38 @@ def test_that_the_picture_so_far_is_ones_own_is_not_forgotten(whole, broken_off,
             cli("resume", "run.checkpoint")
     assert cli("resume", "run.checkpoint").code == 0
     assert Path("out.png").read_bytes() == whole
+
+
+def test_a_run_that_is_killed_while_it_encodes_the_animation_goes_on(whole, broken_off, cli, interrupt_at, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "save_animation", killed)
+        with pytest.raises(SystemExit):
+            broken_off("--checkpoint", "run.checkpoint", "--animate", "grow.gif")
+    interrupt_at(0)
+    outcome = cli("resume", "run.checkpoint")
+    assert outcome.code == 0, outcome.err
+    assert Path("out.png").read_bytes() == whole
+    assert Path("grow.gif").exists()
+
+
+def test_once_the_picture_is_finished_nothing_is_left_to_go_on_with(whole, stylize, monkeypatch):
+    words = ("--checkpoint", "run.checkpoint", "--checkpoint-every", "0.00001s", "--animate", "grow.gif")
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "save_animation", killed)
+        with pytest.raises(SystemExit):
+            stylize("-o", "out.png", *LONG, *words)
+    assert Path("out.png").read_bytes() == whole
+    assert list(Path().glob("run.checkpoint*")) == []
+
+
+def test_that_the_animation_so_far_is_ones_own_is_not_forgotten(broken_off, cli, interrupt_at, monkeypatch):
+    broken_off("--checkpoint", "run.checkpoint", "--animate", "grow.gif")
+    interrupt_at(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "save_animation", lambda *_: False)
+        assert cli("resume", "run.checkpoint").code == 130
+    outcome = cli("resume", "run.checkpoint")
+    assert outcome.code == 0, outcome.err
 
 
 def test_snapshots_from_before_the_break_stay(whole, broken_off, cli):

@@ -174,6 +174,7 @@ class Keeper:
         self._trouble = ""
         self._lock = job.resumed.lock if job.resumed else lock_of(path)
         self._is_written = job.resumed is not None
+        self._saved = dict(job.resumed.saved) if job.resumed else {}
         self._inputs: dict[str, str] = {}
         self._sent: list[Path] = []
 
@@ -215,12 +216,13 @@ class Keeper:
             self.write(progress)
 
     def write(self, progress: Progress, saved: Sequence[Path] = ()) -> bool:
-        """Write the state; ``saved`` are the picture so far and its animation, which the finished ones may replace.
-        Return success."""
+        """Write the state; ``saved`` is what was written meanwhile of the picture so far and its animation, which the
+        finished ones may replace. Return success."""
         from impasto.checkpoint import Checkpoint, write_checkpoint
 
         start = time.monotonic()
-        checkpoint = Checkpoint(self._transfer.record, self._steps.state, self._collected, self._about(saved))
+        self._saved |= {str(path.absolute()): origin_of(path).sha256 for path in saved}
+        checkpoint = Checkpoint(self._transfer.record, self._steps.state, self._collected, self._about())
         try:
             write_checkpoint(self.path, checkpoint)
             self._trouble, self._is_written = "", True
@@ -261,10 +263,9 @@ class Keeper:
             with suppress(OSError):
                 file.unlink(missing_ok=True)
 
-    def _about(self, saved: Sequence[Path]) -> dict[str, Any]:
+    def _about(self) -> dict[str, Any]:
         job, resumed = self._job, self._job.resumed
         run, written = job.options.run, job.options.output
-        so_far = [{"path": str(path.absolute()), "sha256": origin_of(path).sha256} for path in saved]
         return {
             "inputs": self._inputs,
             "output": str(job.output if job.output == STDOUT else job.output.absolute()),
@@ -273,7 +274,7 @@ class Keeper:
             "run": run.model_dump(mode="json") | {"weights": _absolute(run.weights)},
             "written": written.model_dump(mode="json") | {"animate": _absolute(written.animate), "checkpoint": None},
             "elapsed": (resumed.elapsed if resumed else 0.0) + time.monotonic() - self._began,
-            "saved": so_far or (resumed.checkpoint.job["saved"] if resumed else []),
+            "saved": self._saved,
         }
 
 

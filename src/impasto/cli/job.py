@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,23 +48,22 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Resumed:
-    """Where a run goes on from: what was in the file at ``path``, the ``lock`` that keeps others from it, and the seconds
-    that the run took until then."""
+    """Where a run goes on from: what was in the file at ``path``, the ``lock`` that keeps others from it, the seconds
+    that the run took until then, and by path the SHA-256 of what it ``saved`` when it was stopped."""
 
     path: Path
     lock: FileLock
     checkpoint: Checkpoint
     elapsed: float
+    saved: Mapping[str, str]
 
     def is_saved_so_far(self, path: Path) -> bool:
         """Whether ``path`` is still the picture or the animation that the run itself saved when it was stopped."""
-        saved = self.checkpoint.job["saved"]
-        entries = [entry for entry in saved if isinstance(entry, dict)] if isinstance(saved, list) else []
-        wanted = [entry.get("sha256") for entry in entries if entry.get("path") == str(path.absolute())]
-        if not wanted or path.suffix.lower() not in (*EXTENSIONS, *ANIMATED):
+        wanted = self.saved.get(str(path.absolute()))
+        if wanted is None or path.suffix.lower() not in (*EXTENSIONS, *ANIMATED):
             return False
         try:
-            return origin_of(path).sha256 in wanted
+            return origin_of(path).sha256 == wanted
         except OSError:
             return False
 

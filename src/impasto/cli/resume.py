@@ -121,9 +121,8 @@ def _job(path: Path, lock: FileLock, folders: Sequence[Path], overwrite: bool) -
             bool(about["default_named"]),
             Schedule(record.size[::-1], record.plan()),
             record,
-            Resumed(path, lock, checkpoint, float(about["elapsed"])),
+            Resumed(path, lock, checkpoint, float(about["elapsed"]), {**about["saved"]}),
         )
-        _ = about["saved"]
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"The checkpoint '{path}' is damaged ({type(error).__name__}): it cannot be used.") from None
     job = with_free_name(job, record.plan()) if job.output != STDOUT else job

@@ -60,22 +60,24 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
     computed = _compute(transfer, job, progress, interrupt, recorder, began)
     result, keeper = computed.result, computed.keeper
     path = save(result, job)
-    saved = [] if path == STDOUT else [path]
+    is_stopped = interrupt.asked and computed.left_out > 0
+    if keeper is not None and not is_stopped:
+        keeper.drop()
+        keeper = None
+    # Told of each file as soon as it is there: whatever ends the command now, `impasto resume` may replace it.
+    is_kept = keeper is not None and keeper.write(progress, [] if path == STDOUT else [path])
     if recorder is not None and job.animation is not None:
         may_replace = job.may_replace(job.animation)
-        if save_animation(recorder, result, job.animation, may_replace, progress):
-            saved.append(job.animation)
-    if interrupt.asked and computed.left_out:
-        done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
-        is_kept = keeper is not None and keeper.write(progress, saved)
+        if save_animation(recorder, result, job.animation, may_replace, progress) and keeper is not None:
+            keeper.write(progress, [job.animation])
+    if is_stopped:
         if keeper is not None:
             keeper.release()
+        done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
         further = f" To go on: impasto resume '{keeper.path}'" if keeper is not None and is_kept else ""
         of = done + computed.left_out
         progress.say(f"Stopped after {done} of {of} evaluations; the picture so far is {where}.{further}")
         raise typer.Exit(EXIT_INTERRUPTED)
-    if keeper is not None:
-        keeper.drop()
     if path != STDOUT:
         progress.saved(str(path), result.loss)
     if values["show"] and path != STDOUT:
