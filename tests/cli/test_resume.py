@@ -604,6 +604,39 @@ def test_paths_are_kept_whole(broken_off, cli, folder, tmp_path, monkeypatch, wh
     assert (folder / "out.png").read_bytes() == whole
 
 
+def test_where_its_disk_is_gone_it_writes_elsewhere(whole, broken_off, stylize, cli, interrupt_at):
+    interrupt_at(4)
+    Path("disk").mkdir()
+    words = ("--checkpoint", "run.checkpoint", "--animate", "disk/grow.gif", "--format", "png", "-y")
+    assert stylize(*LONG, *words, "-o", "disk/out.png").code == 130
+    shutil.rmtree("disk")
+    interrupt_at(0)
+    outcome = cli("resume", "run.checkpoint")
+    assert (outcome.code, "another -o" in outcome.err) == (2, False)
+    assert "choose another --animate" in outcome.err
+    outcome = cli("resume", "run.checkpoint", "--animate", "grow.webp")
+    assert (outcome.code, "choose another -o" in outcome.err) == (2, True)
+    Path("mine.png").write_text("mine")
+    assert cli("resume", "run.checkpoint", "--animate", "grow.webp", "-o", "mine.png").code == 2
+    assert Path("mine.png").read_text() == "mine"
+    interrupt_at(2)
+    assert cli("resume", "run.checkpoint", "--animate", "grow.webp", "-o", "elsewhere.jpg").code == 130
+    interrupt_at(0)
+    assert cli("resume", "run.checkpoint", "-o", "elsewhere.png").out == "elsewhere.png\n"
+    assert Path("elsewhere.png").read_bytes() == whole
+    with Image.open("elsewhere.jpg") as so_far, Image.open("grow.webp") as animation:
+        assert (so_far.format, animation.format) == ("JPEG", "WEBP")
+
+
+def test_that_files_might_be_replaced_was_not_said_of_others(broken_off, cli, monkeypatch):
+    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    broken_off("-y")
+    Path("mine.png").write_text("mine")
+    outcome = cli("resume", "-o", "mine.png")
+    assert (outcome.code, "'mine.png' exists already" in outcome.err) == (2, True)
+    assert cli("resume", "-o", "mine.png", "-y").code == 0
+
+
 def test_folders_that_are_not_there_are_refused(broken_off, cli):
     broken_off("--checkpoint", "run.checkpoint")
     outcome = cli("resume", "run.checkpoint", "--inputs", "nowhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from impasto.cli.preflight import check_outputs, with_free_name
 from impasto.cli.recorded import folders_of
 from impasto.cli.running import run_job
 from impasto.errors import InputError
+from impasto.image.formats import EXTENSIONS
 from impasto.image.paths import expanded
 from impasto.spec import OutputOptions, RunOptions
 from impasto.validation import build
@@ -35,7 +37,7 @@ impasto resume
 
 impasto resume --list
 
-impasto resume portrait.checkpoint --inputs ~/Pictures
+impasto resume portrait.checkpoint --inputs ~/Pictures -o elsewhere.png
 """
 
 
@@ -45,6 +47,15 @@ def resume(
         typer.Argument(metavar="FILE", help="A checkpoint; the newest one unless given.", show_default=False),
     ] = None,
     inputs: Folders = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="Write to another file than the run was to.", show_default=False
+        ),
+    ] = None,
+    animate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The same for its animation.", show_default=False)
+    ] = None,
     list_them: Annotated[bool, typer.Option("--list", help="List the runs that can go on, the newest first.")] = False,
     overwrite: Overwrite = False,
     show: Show = False,
@@ -61,15 +72,24 @@ def resume(
         _list()
         return
     values = {"progress": progress, "quiet": quiet, "verbose": verbose, "show": show}
+    elsewhere = _Elsewhere(output, animate)
     folders = folders_of(inputs)
     with ExitStack() as stack:
 
         def find_job() -> Job:
             path, lock = _named(expanded(file)) if file else _newest()
             stack.callback(let_go, lock)
-            return _job(path, lock, folders, overwrite)
+            return _job(path, lock, folders, elsewhere, overwrite)
 
         run_job(find_job, values)
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Where the picture and its animation are to go, unless where the run was told to write them."""
+
+    output: str | None
+    animate: str | None
 
 
 def _named(path: Path) -> tuple[Path, FileLock]:
@@ -102,23 +122,25 @@ def _list() -> None:
         typer.echo(f"{path}\n    {outline.done} of {outline.planned} evaluations of '{outline.output}', {state}")
 
 
-def _job(path: Path, lock: FileLock, folders: Sequence[Path], overwrite: bool) -> Job:
+def _job(path: Path, lock: FileLock, folders: Sequence[Path], elsewhere: _Elsewhere, overwrite: bool) -> Job:
     from impasto.checkpoint import read_checkpoint
     from impasto.prepare import Schedule
 
     checkpoint = read_checkpoint(path)
     record, about = checkpoint.record, checkpoint.job
-    # A checkpoint outside of the cache may come from anyone: that its run had -y lets it replace nothing here.
-    is_own = path.parent == folder()
+    output = elsewhere.output
+    # A checkpoint outside of the cache may come from anyone: that its run had -y lets it replace nothing here. Nor was
+    # that said of another file.
+    had_yes = path.parent == folder() and not (output or elsewhere.animate)
     try:
-        options = _options(record, about)
+        options = _options(record, about, elsewhere)
         found = {role: _found(role, Path(place), record, folders) for role, place in about["inputs"].items()}
         job = Job(
             Inputs(found["content"], found["style"], found.get("init")),
-            Path(about["output"]),
-            overwrite or (is_own and bool(about["overwrite"])),
+            expanded(output) if output else Path(about["output"]),
+            overwrite or (had_yes and bool(about["overwrite"])),
             options,
-            bool(about["default_named"]),
+            not output and bool(about["default_named"]),
             Schedule(record.size[::-1], record.plan()),
             record,
             Resumed(path, lock, checkpoint, float(about["elapsed"]), {**about["saved"]}),
@@ -130,10 +152,15 @@ def _job(path: Path, lock: FileLock, folders: Sequence[Path], overwrite: bool) -
     return job
 
 
-def _options(record: Record, about: Mapping[str, Any]) -> Options:
-    """Those of the run, with each choice as it was resolved."""
+def _options(record: Record, about: Mapping[str, Any], elsewhere: _Elsewhere) -> Options:
+    """Those of the run, with each choice as it was resolved; the extension of another file decides its format."""
     run = build(RunOptions, about["run"]).model_copy(update=record.run.model_dump())
-    return Options(record.style, run, build(OutputOptions, about["written"]))
+    written = {**about["written"]}
+    if elsewhere.output and Path(elsewhere.output).suffix.lower() in EXTENSIONS:
+        written["format"] = None
+    if elsewhere.animate:
+        written["animate"] = elsewhere.animate
+    return Options(record.style, run, build(OutputOptions, written))
 
 
 def _found(role: str, path: Path, record: Record, folders: Sequence[Path]) -> Path:
