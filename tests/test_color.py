@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from impasto import color as module
 from impasto.color import (
     MOST_SHIFT,
     from_lab,
@@ -147,3 +151,54 @@ def test_matching_by_a_known_matrix() -> None:
     image = (0.5 + 0.05 * colors).view(1, 3, 40, 100)
     target = (0.4 + factor @ colors).view(1, 3, 40, 100)
     torch.testing.assert_close(match_color(image, target), target, atol=2e-3, rtol=0)
+
+
+def _much_painted(picture: Picture, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A light picture and a photo so colorful that both lightness and chroma have to give way."""
+    return 0.7 + 0.3 * picture(height, width, seed=1), (picture(height, width, seed=2) > 0.45).double()
+
+
+CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gray": lambda painted, photo: to_gray(photo),
+    "lightness": lambda painted, photo: match_lightness(painted, photo, painted[:, :1], photo[:, 1:2]),
+    "color": lambda painted, photo: match_color(painted, photo, painted[:, :1], photo[:, 1:2]),
+    "colors of the photo": with_colors_of,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("rows", [1, 7, 39])
+def test_in_strips_colors_are_the_same_as_at_once(
+    name: str, rows: int, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = _much_painted(picture, 40, 30)
+    at_once = CHANGES[name](*pictures)
+    monkeypatch.setattr(module, "STRIP", rows * 30)
+    torch.testing.assert_close(CHANGES[name](*pictures), at_once, atol=1e-6, rtol=0)
+
+
+class Largest(TorchDispatchMode):
+    """Keeps where the tensors of more than so many values are that are made inside."""
+
+    def __init__(self, values: int) -> None:
+        super().__init__()
+        self.values, self.places = values, set[int]()
+
+    def __torch_dispatch__(self, function: Any, types: Any, words: Any = (), options: Any = None) -> Any:
+        made = function(*words, **(options or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor) and tensor.untyped_storage().nbytes() > self.values * tensor.itemsize:
+                self.places.add(tensor.untyped_storage().data_ptr())
+        return made
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_nothing_is_larger_than_a_strip_but_the_result(
+    name: str, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = _much_painted(picture, 40, 30)
+    monkeypatch.setattr(module, "STRIP", 4 * 30)
+    with Largest(3 * 4 * 30) as largest:
+        result = CHANGES[name](*pictures)
+    given = {tensor.untyped_storage().data_ptr() for tensor in pictures}
+    assert largest.places - given == {result.untyped_storage().data_ptr()}

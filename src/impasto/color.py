@@ -1,9 +1,19 @@
-"""Color: luminance, CIE Lab, and three ways to let the photo keep its colors or the painting give its own."""
+"""Color: luminance, CIE Lab, and three ways to let the photo keep its colors or the painting give its own.
+
+What goes through CIE Lab takes many times the memory of its pixels, so whole pictures are changed in strips of rows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import add
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from impasto.moments import Moments, moments
 
 __all__ = ["from_lab", "luminance", "match_color", "match_lightness", "to_gray", "to_lab", "with_colors_of"]
 
@@ -24,6 +34,9 @@ GAMUT_STEPS = 14
 
 MOST_SHIFT = 1.5
 """How far the mean a and b of CIE Lab may leave the photo's when its colors are kept."""
+
+STRIP = 1 << 17
+"""Pixels whose colors are changed at once, which takes some 200 bytes for each."""
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -59,8 +72,7 @@ def _mixed(image: Tensor, matrix: Tensor) -> Tensor:
 
 def to_gray(image: Tensor) -> Tensor:
     """The gray picture of the same lightness, CIE L, as B x 3 x H x W, sRGB in [0, 1]."""
-    lab = to_lab(image)
-    return from_lab(torch.cat((lab[:, :1], torch.zeros_like(lab[:, 1:])), dim=1)).clamp(0, 1)
+    return _in_strips(lambda strip: _gray(_lightness(strip)), image)
 
 
 def match_lightness(
@@ -71,18 +83,10 @@ def match_lightness(
     Both are 1 x 3 x H x W in sRGB; ``visible`` and ``wanted`` are their alphas. So a dark painting does not darken a
     photo that keeps its colors (Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016, section 3.2).
     """
-    lightness, model = to_lab(image)[:, :1], to_lab(target)[:, :1]
-    mean, deviation = _mean_and_deviation(lightness, visible)
-    target_mean, target_deviation = _mean_and_deviation(model, wanted)
-    moved = (lightness - mean) * (target_deviation / deviation.clamp_min(1e-3)) + target_mean
-    gray = torch.cat((moved.clamp(0, 100), torch.zeros_like(moved), torch.zeros_like(moved)), dim=1)
-    return from_lab(gray).clamp(0, 1)
-
-
-def _mean_and_deviation(values: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    weight = torch.ones_like(values) if weight is None else weight
-    mean = (weight * values).sum() / weight.sum()
-    return mean, ((weight * (values - mean) ** 2).sum() / weight.sum()).sqrt()
+    own, model = _visible_moments(image, visible, _lightness), _visible_moments(target, wanted, _lightness)
+    mean, target_mean = float(own.mean), float(model.mean)
+    stretch = float((model.covariance.clamp_min(0) / own.covariance.clamp_min(1e-6)).sqrt())
+    return _in_strips(lambda strip: _gray((_lightness(strip) - mean) * stretch + target_mean), image)
 
 
 def with_colors_of(painted: Tensor, photo: Tensor) -> Tensor:
@@ -91,16 +95,39 @@ def with_colors_of(painted: Tensor, photo: Tensor) -> Tensor:
     Where sRGB has no such color, such as a very light saturated red, both give way: the lightness moves toward the
     photo's, then the chroma shrinks. Together they keep the mean of a and b within ``MOST_SHIFT`` of the photo's.
     """
-    own = to_lab(photo)
-    wanted = torch.cat((to_lab(painted)[:, :1], own[:, 1:]), dim=1)
-    reachable = _last_in_gamut(own, wanted)
+    result = torch.empty_like(painted)
     for share in (0.5, 0.75, 1.0):  # of the way to where the photo's chroma is possible; at 1 it is kept everywhere
-        target = torch.lerp(wanted, reachable, share)
-        gray = torch.cat((target[:, :1], torch.zeros_like(target[:, 1:])), dim=1)
-        lab = _last_in_gamut(gray, target)
-        if bool(((lab - own)[:, 1:].mean(dim=(0, 2, 3)).abs() <= MOST_SHIFT).all()):
+        shift = torch.zeros(2, dtype=torch.float64)
+        for rows in _strips(painted):
+            own = to_lab(photo[..., rows, :])
+            lab = _combined(_lightness(painted[..., rows, :]), own, share)
+            shift += (lab - own)[:, 1:].sum(dim=(0, 2, 3)).cpu()
+            result[..., rows, :] = from_lab(lab).clamp(0, 1)
+        if bool((shift.abs() <= MOST_SHIFT * painted[0, 0].numel()).all()):
             break
-    return from_lab(lab).clamp(0, 1)
+    return result
+
+
+def _combined(lightness: Tensor, own: Tensor, share: float) -> Tensor:
+    """CIE Lab of that lightness, with a and b of ``own`` as far as sRGB has such colors."""
+    wanted = torch.cat((lightness, own[:, 1:]), dim=1)
+    target = torch.lerp(wanted, _last_in_gamut(own, wanted), share)
+    return _last_in_gamut(_neutral(target[:, :1]), target)
+
+
+def _lightness(image: Tensor) -> Tensor:
+    """CIE L, B x 1 x H x W."""
+    return to_lab(image)[:, :1]
+
+
+def _neutral(lightness: Tensor) -> Tensor:
+    """CIE Lab of that lightness with neither a nor b."""
+    return F.pad(lightness, (0, 0, 0, 0, 0, 2))
+
+
+def _gray(lightness: Tensor) -> Tensor:
+    """The sRGB of that lightness, in [0, 1]."""
+    return from_lab(_neutral(lightness.clamp(0, 100))).clamp(0, 1)
 
 
 def _last_in_gamut(inside: Tensor, wanted: Tensor) -> Tensor:
@@ -128,22 +155,41 @@ def match_color(image: Tensor, target: Tensor, visible: Tensor | None = None, wa
     clamped to [0, 1]. The map is L_target L_image⁻¹ with the Cholesky factors of the covariances (Gatys et al.,
     "Preserving Color in Neural Artistic Style Transfer", 2016, section 3.1).
     """
-    mean, factor = _color_moments(image, visible)
-    target_mean, target_factor = _color_moments(target, wanted)
-    flat = image[0].flatten(1).double() - mean
-    moved = target_factor @ torch.linalg.solve_triangular(factor, flat, upper=False) + target_mean
-    result: Tensor = moved.clamp(0, 1).to(image.dtype)
-    return result.view_as(image)
+    own, model = _visible_moments(image, visible), _visible_moments(target, wanted)
+    mean, target_mean = (colors.mean.view(3, 1, 1) for colors in (own, model))
+    change = torch.linalg.solve_triangular(_factor(own), _factor(model), upper=False, left=False)
+    return _in_strips(lambda strip: (_mixed(strip.double() - mean, change) + target_mean).clamp(0, 1), image)
 
 
-def _color_moments(image: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The mean (3 x 1) and the Cholesky factor of the covariance (3 x 3), in float64, of what is visible."""
-    colors = image[0].flatten(1).double()
-    weight = torch.ones_like(colors[:1]) if alpha is None else alpha[0].flatten(1).double()
-    weight = weight / weight.sum()
-    mean = (colors * weight).sum(dim=1, keepdim=True)
-    centered = colors - mean
-    covariance = (centered * weight) @ centered.T
+def _factor(colors: Moments) -> Tensor:
+    """The Cholesky factor of the covariance, 3 x 3."""
     # A gray picture's covariance is singular; 1e-5 is well under the square of one 8-bit step.
-    floor = 1e-5 * torch.eye(3, dtype=torch.float64, device=image.device)
-    return mean, torch.linalg.cholesky(covariance + floor)
+    floor = 1e-5 * torch.eye(3, dtype=torch.float64, device=colors.sum.device)
+    factor: Tensor = torch.linalg.cholesky(colors.covariance + floor)
+    return factor
+
+
+def _visible_moments(
+    image: Tensor, alpha: Tensor | None, look: Callable[[Tensor], Tensor] = lambda strip: strip
+) -> Moments:
+    """Those, in float64, of what ``look`` makes of the colors, of which each counts as much as it can be seen."""
+    parts = (
+        moments(look(image[..., rows, :]).double(), None if alpha is None else alpha[..., rows, :])
+        for rows in _strips(image)
+    )
+    return reduce(add, parts)
+
+
+def _in_strips(change: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    """What ``change``, for which pixels do not matter to each other, makes of ``image``."""
+    result = torch.empty_like(image)
+    for rows in _strips(image):
+        result[..., rows, :] = change(image[..., rows, :])
+    return result
+
+
+def _strips(image: Tensor) -> Iterator[slice]:
+    """Rows from the top, of ``STRIP`` pixels or a little less."""
+    height, width = image.shape[-2:]
+    rows = max(1, STRIP // width)
+    return (slice(top, top + rows) for top in range(0, height, rows))
