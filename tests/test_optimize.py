@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,6 +123,12 @@ def test_the_image_of_a_step_lies_in_range() -> None:
     step = Step(pixels, distance_to(0)(pixels), 1, 1)
     assert step.image[0, 0, 0].tolist() == [0, 0.25, 1]
     assert step.size == (1, 3)
+
+
+def test_the_image_at_a_smaller_size_is_finished_at_that_size() -> None:
+    step = replace(step_of(1.0, side=9), margin=1, finish=lambda image: image + 0.1 * image.shape[-1])
+    assert step.image.tolist() == torch.full((1, 3, 7, 7), 0.7).tolist()
+    assert step.image_at((2, 3)).tolist() == torch.full((1, 3, 2, 3), 0.3).tolist()
 
 
 def test_the_better_step_has_the_lower_loss() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from impasto.image.resize import without_margin
+from impasto.image.resize import resize, without_margin
 from impasto.objective import Evaluate, Evaluation
 from impasto.solvers import Solver
 
@@ -44,7 +44,11 @@ class Step:
     @property
     def image(self) -> Tensor:
         """The picture at this step, 1 x 3 x H x W, sRGB in [0, 1]."""
-        image = self.within_margin.clamp(0, 1)
+        return self.image_at(self.size)
+
+    def image_at(self, size: tuple[int, int]) -> Tensor:
+        """The same at (height, width) ``size``, at which it is finished: that is quick where it is small."""
+        image = resize(self.within_margin.clamp(0, 1), size)
         return image if self.finish is None else self.finish(image)
 
     @property

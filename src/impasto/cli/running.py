@@ -240,7 +240,7 @@ def _watched(
     for number, step in enumerate(steps, start=first):
         progress.show(step, plan)
         if recorder is not None:
-            recorder.add(step.image, alpha)
+            recorder.add(step.image_at(recorder.size), alpha)
         if every and number % every == 0:
             save_snapshot(step, transfer, job, number, progress)
         yield step

@@ -55,7 +55,7 @@ def new_recorder(job: Job, transfer: Transfer) -> Recorder | None:
     from impasto.image.resize import resize
 
     recorder = Recorder(transfer.size)
-    recorder.add(transfer.finished(resize(transfer.init, transfer.size)), transfer.photo.alpha_at(transfer.size))
+    recorder.add(transfer.finished(resize(transfer.init, recorder.size)), transfer.photo.alpha_at(transfer.size))
     return recorder
 
 
