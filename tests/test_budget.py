@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,20 @@ def test_a_run_ends_before_the_evaluation_that_would_be_late(transfer: Transfer,
         now[0] += 1.0
     assert done == 12
     assert allocator._uses == before
+
+
+def test_more_evaluations_do_not_take_more_memory_than_there_is(
+    installed: Network, photo: Tensor, painting: Tensor, now: list[float]
+) -> None:
+    spec = StyleSpec(size="48", num_iterations=4, history=20)
+    free = prepare(photo, painting, spec, RunOptions(precision="fp32", memory="64G"))
+    limit = int(free.footprint.of_run(free.levels))
+    transfer = prepare(photo, painting, spec, RunOptions(precision="fp32", memory=str(limit)))
+    open_end = replace(transfer.levels[-1], iterations=MOST_EVALUATIONS)
+    assert not transfer.footprint.fits(open_end, limit)
+    fitted = Budget(now[0] + 1000).fitted(transfer, COST)
+    assert fitted.levels[-1].iterations == MOST_EVALUATIONS
+    assert all(fitted.footprint.fits(level, limit) for level in fitted.levels)
 
 
 def test_there_is_a_picture_however_short_the_time(transfer: Transfer, now: list[float]) -> None:

@@ -16,6 +16,7 @@ from impasto.features import Extractor
 from impasto.objective import Evaluation, Objective
 from impasto.optimize import Step
 from impasto.pyramid import Level
+from impasto.solvers import LBFGS
 from impasto.steps import Steps
 from impasto.transfer import Transfer
 
@@ -166,6 +167,26 @@ def test_a_state_is_used_up(taken_at: int, make_transfer: MakeTransfer) -> None:
     next(Steps(make_transfer(), state))
     assert (state.step.level, state.step.index) == (1, taken_at - 4)
     assert [state.step.pixels.numel(), state.best.pixels.numel(), len(state.solver)] == [0, 0, 0]
+
+
+def test_where_memory_does_not_suffice_for_going_on_it_goes_on_in_smaller_tiles(
+    make_transfer: MakeTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.memory.SMALLEST_TILE", 16)
+    transfer = make_transfer()
+    steps = Steps(transfer)
+    for _ in range(7):
+        next(steps)
+    state, step = steps.state, LBFGS.step
+
+    def step_or_fail(self: LBFGS, *arguments: Tensor) -> Tensor:
+        monkeypatch.setattr(LBFGS, "step", step)
+        raise MemoryError
+
+    monkeypatch.setattr(LBFGS, "step", step_or_fail)
+    rest = list(Steps(transfer, state))
+    assert [step.index for step in rest if step.level == 1] == [4, 5]
+    assert all(step.tile > 0 for step in rest if step.level == 1)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(

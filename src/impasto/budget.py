@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from impasto.estimate import Cost, fit_levels, measure_cost, open_ended, seconds_of_next
+from impasto.memory import fit_memory
 from impasto.optimize import Step
 from impasto.steps import Steps
 from impasto.transfer import Transfer
@@ -24,8 +25,9 @@ class Budget:
         """The run with as many evaluations as there is time for, and an open end at the full size."""
         if transfer.spec.strength == 0:  # nothing is computed
             return transfer
-        levels = fit_levels(transfer.levels, cost, self.deadline - time.monotonic())
-        return transfer.with_levels(open_ended(levels))
+        levels = open_ended(fit_levels(transfer.levels, cost, self.deadline - time.monotonic()))
+        # With more evaluations than before, the solver would remember more.
+        return transfer.with_levels(fit_memory(levels, transfer.footprint, transfer.footprint.room))
 
     def steps(self, steps: Iterator[Step], transfer: Transfer, cost: Cost) -> Iterator[Step]:
         """Hand ``steps`` on until the last one, or until the next one would end too late; at least one."""

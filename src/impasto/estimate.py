@@ -212,15 +212,20 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
 
 def _fits(transfer: Transfer, extractor: Extractor, side: int) -> bool:
     """Whether there is room for a picture of ``side`` x ``side`` pixels."""
-    level, room = Level((side, side), (side, side), 2, extractor.network.name), transfer.footprint.room
-    return room is None or transfer.footprint.of_level(level) <= room
+    room = transfer.footprint.room
+    return room is None or transfer.footprint.of_level(_probed(extractor, side)) <= room
+
+
+def _probed(extractor: Extractor, side: int) -> Level:
+    """What is timed at ``side`` x ``side`` pixels."""
+    return Level((side, side), (side, side), 2, extractor.network.name)
 
 
 def _time_evaluation(transfer: Transfer, extractor: Extractor, side: int) -> float:
     """Seconds of an evaluation at ``side`` x ``side`` pixels."""
     picture = torch.linspace(0, 1, 3 * side * side, device=transfer.machine.device).view(1, 3, side, side)
-    times = []
-    with using_threads(transfer.machine.threads), keeping_freed_memory():
+    times, keeps = [], transfer.footprint.keeps_freed(_probed(extractor, side))
+    with using_threads(transfer.machine.threads), keeping_freed_memory(keeps):
         objective = style_transfer_objective(extractor, picture, picture.flip(-1), transfer.spec)
         evaluate = replayed(bounded(objective), picture)
         for _ in range(RECORDED_AT + 1 if isinstance(evaluate, Replayed) else 2):

@@ -15,7 +15,7 @@ from impasto.device import using_threads
 from impasto.errors import InputError
 from impasto.image.resize import without_margin
 from impasto.memory import in_smaller_tiles, is_out_of_memory
-from impasto.objective import bounded
+from impasto.objective import Evaluate, bounded
 from impasto.optimize import Step, optimize
 from impasto.pyramid import Level
 from impasto.replay import replayed
@@ -124,14 +124,18 @@ class Steps(Iterator[Step]):
             self._latest = taken.step, taken.best
             level = replace(level, tile=taken.step.tile)  # it may have become smaller on the way
             self._solver = transfer.solver(level)
-            pixels = _gone_on(self._solver, taken)
-            done, best = taken.step.index, replace(taken.best, level=0, tile=0, margin=0)  # optimize knows of no levels
+            pixels, done = taken.step.pixels, taken.step.index
+            best = replace(taken.best, level=0, tile=0, margin=0)  # optimize knows of no levels
+            state = taken
             del taken
-        del previous, state
+        del previous
         keeps = transfer.footprint.keeps_freed(level)
+        evaluate: Evaluate | None
         while True:
             try:
                 with keeping_freed_memory(keeps):
+                    if state is not None:
+                        pixels, state = _gone_on(self._solver, state), None
                     evaluate = replayed(bounded(transfer.objective(level)), pixels, in_tiles=level.tile > 0)
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
@@ -141,6 +145,7 @@ class Steps(Iterator[Step]):
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
+                evaluate = state = None  # make room
                 level, keeps = in_smaller_tiles(level, transfer.machine.device), False
                 # As if another level began, which is what the record calls it.
                 if best is not None:

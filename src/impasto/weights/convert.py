@@ -68,8 +68,8 @@ def _recognize(contents: Contents, path: Path, wanted: Network | None) -> tuple[
     if wanted is not None and others:
         names = " or ".join(f"--network {name}" for name in others)
         raise InputError(
-            f"'{path}' has the shapes of {' and '.join(others)}, not of {wanted.name}, which is asked for: leave the file"
-            f" out, or use {names}."
+            f"'{path}' has the shapes of {' and '.join(others)}, not of {wanted.name}, which is asked for: leave the"
+            f" file out, or use {names}."
         )
     expected = wanted.name if wanted is not None else ", ".join(NETWORKS)
     raise InputError(
