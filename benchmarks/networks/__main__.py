@@ -25,7 +25,7 @@ import torch
 from impasto.errors import ImpastoError
 from impasto.image.destination import write_bytes
 
-from ..machine import commit, device_name
+from ..machine import device_name
 from .curves import Dial, Pair, choose_pairs
 from .evaluations import Timing, time_evaluations
 from .report import Report, write_report
@@ -151,8 +151,8 @@ def timed_evaluations(jobs: Sequence[Job], pictures: Pictures, output: Path, rou
 
 def facts(jobs: Sequence[Job], output: Path) -> dict[str, Any]:
     """What was run, and on what."""
-    job = jobs[0]
-    precisions = {entry["precision"] for job in jobs if (entry := job.kept(output))}
+    job, kept = jobs[0], [entry for job in jobs if (entry := job.kept(output))]
+    precisions, commits = ({entry.get(key, "unknown") for entry in kept} for key in ("precision", "commit"))
     return {
         "preset": job.preset,
         "options": ", ".join(f"{name} {value}" for name, value in job.options.items()),
@@ -160,7 +160,7 @@ def facts(jobs: Sequence[Job], output: Path) -> dict[str, Any]:
         "weights": ", ".join(f"{name} {digits}" for name, digits in job.weights.items()),
         "precision": ", ".join(sorted(precisions)) or "unknown",
         "machine": f"{device_name()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}",
-        "commit": commit(),
+        "commits": ", ".join(sorted(commits)) or "unknown",
     }
 
 

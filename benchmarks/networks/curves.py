@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from statistics import geometric_mean, median, quantiles
 
@@ -14,12 +14,13 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One finished picture: its errors, its color cast (NaN: not measured), and the seconds it took."""
+    """One finished picture: its errors, the seconds it took, and what is not right about it: figures of
+    ``impasto.metrics`` by name, as far as they were measured."""
 
     content: float
     style: float
-    cast: float
     seconds: float
+    flaws: Mapping[str, float] = field(default_factory=dict)
 
 
 Dial = Mapping[float, Outcome]
@@ -40,7 +41,7 @@ class Comparison:
 
     ``ratios`` are style errors at the same content error, by strength; ``style`` is their geometric mean. Those named
     ``same_strength`` are plain ratios at the same position of the dial, geometric means over it; ``seconds`` the
-    median ratio, and ``casts`` by how much farther the mean colors are from the painting's.
+    median ratio, and ``flaws`` by how much larger each is, by name.
     """
 
     ratios: Mapping[float, Ratio]
@@ -48,12 +49,13 @@ class Comparison:
     content_same_strength: float
     style_same_strength: float
     seconds: float
-    casts: tuple[float, ...]
+    flaws: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One way beside the reference over all pairs: medians over pairs, and 90 % quantiles where the name says so."""
+    """One way beside the reference over all pairs: medians over pairs, and 90 % quantiles where the name says so; of
+    each flaw the median and the largest difference over all pictures."""
 
     pairs: int
     style: float
@@ -63,8 +65,7 @@ class Summary:
     content_same_strength: float
     style_same_strength: float
     seconds: float
-    cast: float
-    cast_largest: float
+    flaws: Mapping[str, tuple[float, float]]
 
 
 def style_at(curve: Sequence[tuple[float, float]], content: float) -> Ratio:
@@ -104,8 +105,21 @@ def compare(reference: Dial, other: Dial) -> Comparison | None:
         content_same_strength=geometric_mean(ours.content / theirs.content for theirs, ours in both),
         style_same_strength=geometric_mean(ours.style / theirs.style for theirs, ours in both),
         seconds=median(ours.seconds / theirs.seconds for theirs, ours in both),
-        casts=tuple(ours.cast - theirs.cast for theirs, ours in both),
+        flaws=_larger(both),
     )
+
+
+def _larger(both: Sequence[tuple[Outcome, Outcome]]) -> dict[str, tuple[float, ...]]:
+    """By how much each flaw is larger in the second of two, wherever it was measured of both."""
+    names = dict.fromkeys(name for theirs, ours in both for name in ours.flaws if name in theirs.flaws)
+    return {
+        name: tuple(
+            ours.flaws[name] - theirs.flaws[name]
+            for theirs, ours in both
+            if name in ours.flaws and name in theirs.flaws
+        )
+        for name in names
+    }
 
 
 def _ratio(curve: Sequence[tuple[float, float]], outcome: Outcome) -> Ratio:
@@ -117,7 +131,10 @@ def summarize(comparisons: Iterable[Comparison]) -> Summary:
     """Summarize one way over its pairs, at least one."""
     pairs = list(comparisons)
     ratios = [ratio for pair in pairs for ratio in pair.ratios.values()]
-    casts = [cast for pair in pairs for cast in pair.casts if not math.isnan(cast)]
+    flaws: dict[str, list[float]] = {}
+    for pair in pairs:
+        for name, differences in pair.flaws.items():
+            flaws.setdefault(name, []).extend(differences)
     return Summary(
         pairs=len(pairs),
         style=median(pair.style for pair in pairs),
@@ -127,8 +144,7 @@ def summarize(comparisons: Iterable[Comparison]) -> Summary:
         content_same_strength=median(pair.content_same_strength for pair in pairs),
         style_same_strength=median(pair.style_same_strength for pair in pairs),
         seconds=median(pair.seconds for pair in pairs),
-        cast=median(casts) if casts else math.nan,
-        cast_largest=max(casts, default=math.nan),
+        flaws={name: (median(found), max(found)) for name, found in flaws.items()},
     )
 
 

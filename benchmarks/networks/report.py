@@ -13,7 +13,7 @@ from impasto.image.destination import write_bytes
 
 from .curves import Comparison, Dial, Outcome, Pair, compare, summarize, worst
 from .evaluations import Timing
-from .runs import REFERENCE, Pictures
+from .runs import FLAWS, REFERENCE, Pictures
 from .sheet import Cell, save_sheet
 
 ROWS = 24
@@ -31,15 +31,16 @@ SUMMARY_COLUMNS = (
     "content error at equal strength",
     "style error at equal strength",
     "seconds",
-    "cast",
-    "largest cast",
 )
 SUMMARY_NOTE = (
     "Ratios to VGG-19 alone, medians over pairs. At equal content error: the style error over VGG-19's, which is"
     " interpolated between its strengths (linear in the logarithms of both; extrapolated beyond its ends); of a pair,"
-    " the geometric mean over the strengths. The style error is the mean of those at full and half size. Cast: by how"
-    " much farther the mean color is from the painting's (CIE Lab) than VGG-19's at the same strength, over all"
-    " pictures."
+    " the geometric mean over the strengths. The style error is the mean of those at full and half size."
+)
+
+FLAWS_NOTE = (
+    "By how much larger each figure of `impasto evaluate` is than that of VGG-19's picture at the same strength: the"
+    " median and the largest over all pictures. What is below 0 is cleaner than VGG-19's."
 )
 
 
@@ -66,6 +67,7 @@ class Report:
         parts = ["# Networks", *(f"- {name}: {value}" for name, value in self.facts.items())]
         compared = self.comparisons
         parts += ["", "## Beside VGG-19 alone", "", *_summary_table(compared), "", SUMMARY_NOTE]
+        parts += ["", "## What is not right", "", *_flaws_table(compared), "", FLAWS_NOTE]
         parts += ["", "## Medians over pairs", "", *self._medians_table()]
         if self.evaluations:
             parts += ["", "## One evaluation", "", *self._evaluations_table()]
@@ -95,7 +97,7 @@ class Report:
             for strength in sorted({strength for dial in dials.values() for strength in dial}):
                 outcomes = [dial[strength] for dial in dials.values() if strength in dial]
                 rows.append([way, f"{strength:g}", str(len(outcomes)), *_medians(outcomes)])
-        return table(("way", "strength", "pairs", "content error", "style error", "color cast", "seconds"), rows)
+        return table(("way", "strength", "pairs", "content error", "style error", "seconds"), rows)
 
     def _evaluations_table(self) -> list[str]:
         rows = [
@@ -106,7 +108,7 @@ class Report:
 
 
 def _medians(outcomes: Sequence[Outcome]) -> list[str]:
-    keys = (("content", 4), ("style", 4), ("cast", 2), ("seconds", 2))
+    keys = (("content", 4), ("style", 4), ("seconds", 2))
     return [f"{median(getattr(outcome, key) for outcome in outcomes):.{digits}f}" for key, digits in keys]
 
 
@@ -116,8 +118,17 @@ def _summary_table(compared: Mapping[str, Mapping[Pair, Comparison]]) -> list[st
         s = summarize(pairs.values())
         ratios = (s.content_same_strength, s.style_same_strength, s.seconds)
         row = [way, str(s.pairs), f"{s.style:.3f}", f"{s.style_90:.3f}", f"{s.extrapolated} of {s.points}"]
-        rows.append([*row, *(f"{ratio:.3f}" for ratio in ratios), f"{s.cast:.2f}", f"{s.cast_largest:.2f}"])
+        rows.append([*row, *(f"{ratio:.3f}" for ratio in ratios)])
     return table(SUMMARY_COLUMNS, rows)
+
+
+def _flaws_table(compared: Mapping[str, Mapping[Pair, Comparison]]) -> list[str]:
+    rows = []
+    for way, pairs in compared.items():
+        flaws = summarize(pairs.values()).flaws
+        found = (flaws.get(name) for name in FLAWS)
+        rows.append([way, *(f"{each[0]:+.3g}, {each[1]:+.3g}" if each else "" for each in found)])
+    return table(("way", *(name.replace("_", " ") for name in FLAWS)), rows)
 
 
 def _worst_table(pairs: Mapping[Pair, Comparison]) -> list[str]:
@@ -175,7 +186,7 @@ def _row(
             way,
             f"at {strength:g}{mark}",
             f"content {outcome.content:.3f}, style {outcome.style:.3f}",
-            f"cast {outcome.cast:.1f}, {outcome.seconds:.1f} s",
+            f"{outcome.seconds:.1f} s",
         )
         row.append(Cell(output / way / f"{'_'.join(pair)}_{strength:g}.png", lines))
     return row

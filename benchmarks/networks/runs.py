@@ -25,6 +25,7 @@ from impasto.spec import RunOptions, StyleSpec
 from impasto.validation import build
 from impasto.weights import fingerprint, load_weights
 
+from ..machine import commit
 from .curves import Outcome, Pair
 
 WAYS = {
@@ -33,6 +34,9 @@ WAYS = {
     "mixed": {"network": "vgg19", "coarse_network": "compact"},
 }
 REFERENCE = "vgg19"
+
+FLAWS = ("color_cast", "color_grain", "border_energy", "speck_share")
+"""Figures of what is not right about a picture."""
 
 
 class StaleError(Exception):
@@ -141,7 +145,8 @@ def outcome_of(entry: Mapping[str, Any]) -> Outcome:
     """The figures that are compared; the style error is the mean of those at full and at half size."""
     figures = entry["figures"]
     style = (figures["style_error"] + figures["style_error_half"]) / 2
-    return Outcome(figures["content_error"], style, figures.get("color_cast", float("nan")), entry["seconds"])
+    flaws = {name: figures[name] for name in FLAWS if name in figures}
+    return Outcome(figures["content_error"], style, entry["seconds"], flaws)
 
 
 class Judge:
@@ -183,6 +188,7 @@ def paint(job: Job, pictures: Pictures, output: Path, judge: Judge) -> dict[str,
         "settings": job.settings,
         "precision": transfer.machine.precision,
         "device": str(transfer.machine.device),
+        "commit": commit(),
         "seconds": seconds,
         "levels": list(levels.values()),
         "figures": judge.figures(target, photo, painting, spec.style_scale),

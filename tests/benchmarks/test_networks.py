@@ -35,7 +35,7 @@ def power_law(content: float) -> float:
 def dial(*contents: float, factor: float = 1.0, seconds: float = 1.0) -> dict[float, Outcome]:
     """Outcomes on that curve, times ``factor``, at the strengths 0.35, 0.5 and 0.7."""
     return {
-        strength: Outcome(content, factor * power_law(content), 3.0, seconds)
+        strength: Outcome(content, factor * power_law(content), seconds, {"color_cast": 3.0, "speck_share": 0.0})
         for strength, content in zip((0.35, 0.5, 0.7), contents, strict=True)
     }
 
@@ -114,15 +114,14 @@ def test_pairs_without_a_common_strength_are_not_compared() -> None:
     assert compare(REFERENCE, {0.9: REFERENCE[0.5]}) is None
 
 
-def test_a_mean_color_nearer_to_the_paintings_is_no_cast_and_what_was_not_measured_is_left_out() -> None:
+def test_of_flaws_the_median_and_the_largest_difference_count_wherever_they_were_measured() -> None:
     other = {
-        0.35: replace(REFERENCE[0.35], cast=1.0),
-        0.5: replace(REFERENCE[0.5], cast=math.nan),
-        0.7: replace(REFERENCE[0.7], cast=8.0),
+        0.35: replace(REFERENCE[0.35], flaws={"color_cast": 1.0, "speck_share": 0.5}),
+        0.5: replace(REFERENCE[0.5], flaws={}),
+        0.7: replace(REFERENCE[0.7], flaws={"color_cast": 8.0, "other": 1.0}),
     }
     summary = summarize([compared(other)])
-    assert summary.cast == pytest.approx(1.5)
-    assert summary.cast_largest == pytest.approx(5)
+    assert summary.flaws == {"color_cast": (1.5, 5.0), "speck_share": (0.5, 0.5)}
 
 
 def test_a_summary_has_medians_and_the_90_percent_quantile() -> None:
@@ -204,8 +203,8 @@ def figures(style: float = 0.2, half: float = 0.4) -> dict[str, float]:
 def test_the_style_error_is_the_mean_of_full_and_half_size() -> None:
     outcome = outcome_of({"figures": figures(), "seconds": 2.0})
     assert outcome.style == pytest.approx(0.3)
-    assert math.isnan(outcome.cast)
-    assert outcome_of({"figures": {**figures(), "color_cast": 4.0}, "seconds": 2.0}).cast == 4.0
+    assert outcome.flaws == {}
+    assert outcome_of({"figures": {**figures(), "color_cast": 4.0}, "seconds": 2.0}).flaws == {"color_cast": 4.0}
 
 
 def keep(job: Job, output: Path) -> None:
