@@ -22,6 +22,9 @@ __all__ = ["Corpus", "chance", "disturbed", "uniform"]
 SMALLEST = 96
 """Pixels of the shorter side below which a picture is left out."""
 
+HELD_OUT_RUNS = 10
+"""From so many places of a folder pictures are held out, or from more."""
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -31,7 +34,8 @@ class Corpus:
 
     @classmethod
     def read(cls, folder: Path, *, largest: int = 512) -> tuple[Corpus, Corpus]:
-        """Read all JPEG and PNG pictures of ``folder``; every 16th is held out, in the second corpus.
+        """Read all JPEG and PNG pictures of ``folder``; one in 16 is held out, in the second corpus: whole runs of
+        names, as pieces of one picture have names that follow each other.
 
         A picture is reduced until its shorter side is at most ``largest`` pixels.
         """
@@ -42,8 +46,12 @@ class Corpus:
         kept = [picture for picture in pictures if picture is not None and min(picture.shape[1:]) >= SMALLEST]
         if len(kept) < 32:
             raise SystemExit(f"'{folder}' has {len(kept)} pictures of {SMALLEST} pixels or more: give it 32 at least.")
-        taught = [picture for index, picture in enumerate(kept) if index % 16]
-        return cls(taught), cls(kept[::16])
+        run = max(1, len(kept) // (16 * HELD_OUT_RUNS))
+        taught, held_out = (
+            [picture for index, picture in enumerate(kept) if (index // run % 16 == 0) == held]
+            for held in (False, True)
+        )
+        return cls(taught), cls(held_out)
 
     def crops(self, count: int, side: int, generator: Generator) -> Tensor:
         """Cut random squares out of random pictures, mirrored and turned, and bring them to ``side``."""

@@ -25,6 +25,15 @@ def test_every_sixteenth_picture_is_held_out(folder):
     assert not any(torch.equal(one, other) for one in held_out.pictures for other in taught.pictures)
 
 
+def test_pictures_that_are_held_out_are_neighbors(tmp_path):
+    for index in range(480):
+        Image.new("RGB", (96, 96), (index // 2, 0, 0)).save(tmp_path / f"{index:03}.png")
+    held_out = Corpus.read(tmp_path)[1]
+    reds = [int(picture[0, 0, 0]) for picture in held_out.pictures]
+    assert reds[:5] == [0, 0, 1, 24, 24]
+    assert len(reds) == 30
+
+
 def test_what_cannot_be_read_is_left_out_and_said(folder, capsys):
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     Image.new("RGB", (50, 50)).save(folder / "small.png")

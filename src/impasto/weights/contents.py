@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from impasto.errors import InputError
 from impasto.networks import Layout, Network
@@ -27,7 +26,7 @@ alone. The classifier, ``classifier.0.weight``, is left out."""
 class Contents:
     """The tensors of a file; names and order are ours, unless ``layout`` is "torch" and they are torchvision's."""
 
-    layout: Layout | Literal["ours"]
+    layout: Layout
     tensors: Weights
     metadata: Mapping[str, str] = field(default_factory=dict)
 
