@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,6 @@ def install(bare_machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
         monkeypatch.delenv("IMPASTO_WEIGHTS_DIR", raising=False)
         monkeypatch.setitem(NETWORKS, TINY.name, TINY)
-        monkeypatch.setattr(import_module("impasto.prepare"), "VGG19", TINY)
         path = tmp_path / "cache" / "weights" / f"{TINY.name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(weights, path)

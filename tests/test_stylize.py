@@ -402,3 +402,12 @@ def test_the_solver_as_well_keeps_to_the_threads(
     stylize(photo, painting, size=48, num_iterations=5, threads=before + 1)
     assert set(seen) == {before + 1}
     assert torch.get_num_threads() == before
+
+
+def test_who_names_no_network_is_told_if_it_is_not_the_usual_one(
+    photo: Tensor, painting: Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    paint(photo, painting, network="tiny")
+    assert not caplog.messages
+    paint(photo, painting)
+    assert caplog.messages == ["Using tiny; 'impasto weights get vgg19' gets vgg19, the usual network."]

@@ -19,6 +19,7 @@ __all__ = [
     "Layout",
     "Network",
     "get_network",
+    "preferred_network",
 ]
 
 Layout = Literal["keras", "torch", "ours"]
@@ -264,6 +265,11 @@ and what it does not see of relu4_2 it would change freely; ``trust`` and ``guar
 
 NETWORKS: dict[str, Network] = {network.name: network for network in (VGG19, VGG19_TORCHVISION, COMPACT)}
 """Every network by name, the preferred one first."""
+
+
+def preferred_network() -> Network:
+    """The one that is used unless another is asked for, if its weights can be had."""
+    return next(iter(NETWORKS.values()))
 
 
 def get_network(name: str) -> Network:

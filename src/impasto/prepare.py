@@ -21,13 +21,14 @@ from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
 from impasto.image.resize import as_floats, crop_to_aspect
 from impasto.memory import VECTOR, Footprint, fit_memory
-from impasto.networks import VGG19, Network, get_network
+from impasto.networks import Network, get_network, preferred_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.record import new_record
 from impasto.spec import STARTS, RunOptions, StyleSpec, output_size
 from impasto.styles import KeptStyles
 from impasto.transfer import Transfer
 from impasto.weights import best_present, fingerprint, load_weights, recognize_file
+from impasto.weights.advice import using_instead
 from impasto.weights.cache import styles_folder
 
 __all__ = ["Schedule", "prepare"]
@@ -152,9 +153,10 @@ def _network(spec: StyleSpec, options: RunOptions) -> Network:
         return get_network(spec.network)
     if options.weights:
         return recognize_file(expanded(options.weights))
-    present = best_present() or VGG19
-    if present is not VGG19:
-        log.warning("Using %s: 'impasto weights get %s' gets %s, the usual network.", present.name, *(VGG19.name,) * 2)
+    preferred = preferred_network()
+    present = best_present() or preferred
+    if present is not preferred:
+        log.warning(using_instead(present, preferred))
     return present
 
 

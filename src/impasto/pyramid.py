@@ -7,10 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from impasto.errors import InputError, OptionError
-from impasto.networks import NETWORKS
+from impasto.networks import NETWORKS, preferred_network
 from impasto.spec import COARSEST_SIDE, MIN_SIDE, StyleSpec, doublings, scaled_to_long_side
 
-__all__ = ["MOST_ITERATIONS", "HistoryPrecision", "Level", "Targets", "Whereabouts", "coarse_network", "plan_pyramid"]
+__all__ = [
+    "MOST_ITERATIONS",
+    "HistoryPrecision",
+    "Level",
+    "Targets",
+    "Whereabouts",
+    "coarse_network",
+    "own_network",
+    "plan_pyramid",
+]
 
 Size = tuple[int, int]
 HistoryPrecision = Literal["fp32", "bf16"]
@@ -129,7 +138,7 @@ def _check_iterations(levels: list[Level]) -> None:
 
 def own_network(spec: StyleSpec) -> str:
     """The name of the network that finishes; the preferred one as long as ``auto`` is open."""
-    return next(iter(NETWORKS)) if spec.network == "auto" else spec.network
+    return preferred_network().name if spec.network == "auto" else spec.network
 
 
 def coarse_network(spec: StyleSpec) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -76,7 +75,6 @@ def no_weights(bare_machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("IMPASTO_WEIGHTS_DIR", "IMPASTO_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(NETWORKS, "vgg19", TINY)
-    monkeypatch.setattr(import_module("impasto.prepare"), "VGG19", TINY)
     return folder
 
 

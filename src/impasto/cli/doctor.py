@@ -147,11 +147,11 @@ def _proxies() -> Iterator[Finding]:
 
 def _weights() -> tuple[list[Finding], bool]:
     """What is found of each network, and whether the one that is used unless another is asked for can be used."""
-    from impasto.networks import NETWORKS
+    from impasto.networks import NETWORKS, preferred_network
     from impasto.weights import best_present
 
-    usual, best = next(iter(NETWORKS)), best_present()
-    found = {network: _weights_of(network, wanted=network.name == usual) for network in NETWORKS.values()}
+    best = best_present()
+    found = {network: _weights_of(network, wanted=network is preferred_network()) for network in NETWORKS.values()}
     return [finding for findings, _ in found.values() for finding in findings], best is not None and found[best][1]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from impasto.cli.download import download_progress
 from impasto.errors import ImpastoError, MissingWeightsError
-from impasto.networks import NETWORKS, Network, get_network
+from impasto.networks import NETWORKS, Network, get_network, preferred_network
 
 __all__ = ["choose_network"]
 
@@ -49,7 +49,7 @@ def _of_file(file: Path, named: Network | None, say: Say) -> Network:
 
     network = recognize_file(file, named)
     if named is None and not is_published(file, network) and (words := doubt(network)):
-        say(f"'{file}': {words}, add --network {next(iter(NETWORKS))}.")
+        say(f"'{file}': {words}, add --network {preferred_network().name}.")
     return network
 
 
@@ -75,8 +75,9 @@ def _fetched(network: Network, offline: bool, progress: str, *, patient: bool = 
 
 def _best(say: Say, ask: Ask | None, progress: str) -> Network:
     from impasto.weights import best_present, how_to_get
+    from impasto.weights.advice import using_instead
 
-    preferred, present = next(iter(NETWORKS.values())), best_present()
+    preferred, present = preferred_network(), best_present()
     if present is preferred:
         return preferred
     if ask is not None and not (present and _refusal_of(preferred).exists()) and _is_wanted(preferred, present, ask):
@@ -90,7 +91,7 @@ def _best(say: Say, ask: Ask | None, progress: str) -> Network:
     if present is None:
         names = " or ".join(NETWORKS)
         raise MissingWeightsError(f"There are no weights of {names} on this machine. {how_to_get(preferred)}")
-    say(f"Using {present.name}; 'impasto weights get {preferred.name}' gets {preferred.name}, the usual network.")
+    say(using_instead(present, preferred))
     return present
 
 

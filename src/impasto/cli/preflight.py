@@ -16,8 +16,8 @@ from impasto.image.destination import check_destination, new_file_beside
 from impasto.image.files import File, picture_size
 from impasto.image.formats import EXTENSIONS, check_sides, named_format
 from impasto.image.paths import expanded
-from impasto.networks import NETWORKS, VGG19, get_network
-from impasto.pyramid import Level, plan_pyramid
+from impasto.networks import NETWORKS, get_network
+from impasto.pyramid import Level, own_network, plan_pyramid
 from impasto.spec import STARTS, StyleSpec, output_size
 
 __all__ = ["check_inputs", "check_job", "check_network", "check_outputs", "file_of", "with_free_name"]
@@ -98,7 +98,7 @@ def check_network(spec: StyleSpec) -> None:
             hint = did_you_mean(name, choices)
             raise OptionError(f"{flag} is '{name}'.{hint} Choose from {', '.join(choices)}.")
     guide = () if spec.coarse_network in ("auto", "none") else (get_network(spec.coarse_network),)
-    for network in (VGG19 if spec.network == "auto" else get_network(spec.network), *guide):
+    for network in (get_network(own_network(spec)), *guide):
         for layer in (*spec.content_layers, *spec.style_layers):
             network.check_layer(layer)
 

@@ -12,7 +12,7 @@ from impasto.cli.download import download_progress
 from impasto.cli.options import unwrapped
 from impasto.errors import ImpastoError, InputError, MissingError, MissingWeightsError
 from impasto.image.paths import expanded
-from impasto.networks import NETWORKS, get_network
+from impasto.networks import NETWORKS, get_network, preferred_network
 
 if TYPE_CHECKING:
     from impasto.networks import Network
@@ -165,7 +165,7 @@ def import_file(
         words = "" if name else doubt(network)
         typer.echo(
             "This is not the published file (its checksum differs), but it has the right names, shapes and finite"
-            " values." + (f" It was {words}, import it with --network {next(iter(NETWORKS))}." if words else ""),
+            " values." + (f" It was {words}, import it with --network {preferred_network().name}." if words else ""),
             err=True,
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from impasto.networks import Network
 
-__all__ = ["doubt", "how_to_get", "how_to_replace", "megabytes"]
+__all__ = ["doubt", "how_to_get", "how_to_replace", "megabytes", "using_instead"]
 
 
 def how_to_get(network: Network) -> str:
@@ -46,6 +46,11 @@ def how_to_replace(path: Path, network: Network | None = None) -> str:
     if network.is_built_in:
         return "delete the file; those that come with impasto are used then."
     return f"delete the file, then run 'impasto weights get {network.name}', or copy or import it again."
+
+
+def using_instead(present: Network, preferred: Network) -> str:
+    """Say which network is used for want of the preferred one, and how to get that."""
+    return f"Using {present.name}; 'impasto weights get {preferred.name}' gets {preferred.name}, the usual network."
 
 
 def megabytes(count: float) -> str:

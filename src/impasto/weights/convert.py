@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from impasto.errors import InputError
-from impasto.networks import NETWORKS, Network
+from impasto.networks import NETWORKS, Network, preferred_network
 from impasto.weights.advice import how_to_get
 from impasto.weights.cache import keep
 from impasto.weights.checksum import digest, is_published
@@ -74,7 +74,7 @@ def _recognize(contents: Contents, path: Path, wanted: Network | None) -> tuple[
     expected = wanted.name if wanted is not None else ", ".join(NETWORKS)
     raise InputError(
         f"'{path}' holds none of the networks that were expected ({expected}), or only a part of one:"
-        f" {len(contents.tensors)} tensors were found. {how_to_get(wanted or next(iter(NETWORKS.values())))}"
+        f" {len(contents.tensors)} tensors were found. {how_to_get(wanted or preferred_network())}"
     )
 
 
