@@ -1,9 +1,10 @@
 """Whether giant pictures keep to their memory: the peak of a whole command, as the system measures it, on Linux.
 
-python -m benchmarks.giant CONTENT STYLE RESULTS.jsonl [--side 4096] [--memory 4G] [--evaluations 3] [--set NAME=VALUE ...]
+python -m benchmarks.giant CONTENT STYLE RESULTS.jsonl [--side 4096] [--memory 4G] [--evaluations 3]
+    [--set NAME=VALUE ...]
 
-Runs `impasto stylize` on a square of so many pixels, cut out of the photo, by VGG-19 alone and at one size. Prints the peak
-beside the limit and the seconds of the whole command, and appends a line with machine and commit to RESULTS.
+Runs `impasto stylize` on a square of so many pixels, cut out of the photo, by VGG-19 alone and at one size. Prints the
+peak beside the limit and the seconds of the whole command, and appends a line with machine and commit to RESULTS.
 """
 
 from __future__ import annotations
