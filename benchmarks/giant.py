@@ -37,15 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--evaluations", type=int, default=3)
     parser.add_argument("--set", type=parse_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
     parsed = parser.parse_args(arguments)
-    settings = {
-        "size": f"{parsed.side}x{parsed.side}",
-        "memory": parsed.memory,
-        "num_iterations": str(parsed.evaluations),
-        "coarse_iterations": "",
-        "network": "vgg19",
-        "coarse_network": "none",
-        **dict(parsed.settings),
-    }
+    settings = {"coarse_iterations": "", "network": "vgg19", "coarse_network": "none", **dict(parsed.settings)}
+    settings |= {"size": f"{parsed.side}x{parsed.side}", "memory": parsed.memory}
+    settings["num_iterations"] = str(parsed.evaluations)
     options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from impasto import allocator, budget
 from impasto.budget import Budget, within
 from impasto.errors import InputError, OptionError
 from impasto.estimate import MOST_EVALUATIONS, Cost
-from impasto.memory import SPARE
+from impasto.memory import LEEWAY
 from impasto.networks import Network
 from impasto.prepare import prepare
 from impasto.spec import RunOptions, StyleSpec
@@ -53,7 +53,7 @@ def test_more_evaluations_do_not_take_more_memory_than_there_is(
 ) -> None:
     spec = StyleSpec(size="48", num_iterations=4, history=20)
     free = prepare(photo, painting, spec, RunOptions(precision="fp32", memory="64G"))
-    limit = int(1.001 * SPARE * free.footprint.of_run(free.levels))
+    limit = int(1.001 * LEEWAY * free.footprint.of_run(free.levels))
     transfer = prepare(photo, painting, spec, RunOptions(precision="fp32", memory=str(limit)))
     open_end = replace(transfer.levels[-1], iterations=MOST_EVALUATIONS)
     assert not transfer.footprint.fits(open_end, limit)

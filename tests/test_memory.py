@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from impasto import memory
 from impasto.device import Machine
 from impasto.errors import ImpastoError, OptionError
-from impasto.memory import SPARE, Footprint, fit_memory, in_smaller_tiles
+from impasto.memory import LEEWAY, Footprint, fit_memory, in_smaller_tiles
 from impasto.networks import COMPACT, VGG19
 from impasto.pyramid import Level
 from impasto.spec import StyleSpec
@@ -129,7 +129,7 @@ def test_what_is_freed_is_kept_where_there_is_room() -> None:
     most = footprint().of_level(level(1024))
     least = footprint().least_of_level(level(1024))
     assert least < most
-    for limit, expected in ((1.01 * SPARE * most, most), (0.99 * SPARE * most, least), (0.5 * least, least)):
+    for limit, expected in ((1.01 * LEEWAY * most, most), (0.99 * LEEWAY * most, least), (0.5 * least, least)):
         predicted = footprint(gigabytes=limit / GB)
         assert predicted.keeps_freed(level(1024)) == (expected == most)
         assert predicted.hands_back(level(1024)) == (expected == least)
@@ -149,8 +149,8 @@ def test_the_last_resort_is_to_look_at_the_content_again() -> None:
     in_fp32 = footprint(torch.float32)
     smallest = level(4096, tile=128, history=2, history_precision="bf16")
     least = in_fp32.least_of_level(smallest)
-    assert fit_memory([level(4096)], in_fp32, 1.01 * SPARE * least) == [smallest]
-    assert fit_memory([level(4096)], in_fp32, 0.99 * SPARE * least) == [replace(smallest, targets="again")]
+    assert fit_memory([level(4096)], in_fp32, 1.01 * LEEWAY * least) == [smallest]
+    assert fit_memory([level(4096)], in_fp32, 0.99 * LEEWAY * least) == [replace(smallest, targets="again")]
 
 
 def test_on_a_gpu_vectors_move_to_main_memory_before_the_history_is_cut() -> None:

@@ -213,7 +213,7 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
 def _fits(transfer: Transfer, extractor: Extractor, side: int) -> bool:
     """Whether there is room for a picture of ``side`` x ``side`` pixels."""
     room = transfer.footprint.room
-    return room is None or transfer.footprint.of_level(_probed(extractor, side)) <= room
+    return room is None or transfer.footprint.fits(_probed(extractor, side), room)
 
 
 def _probed(extractor: Extractor, side: int) -> Level:

@@ -55,7 +55,7 @@ SHORTER = (0.5, 0.25)
 """Shares of the history to choose from, once all of it is kept in bfloat16 and still too much."""
 
 
-SPARE = 1.08
+LEEWAY = 1.08
 """How much more than was predicted may be taken: what an allocator makes of the same requests differs that much from
 run to run."""
 
@@ -108,7 +108,9 @@ class Footprint:
 
     def fits(self, level: Level, limit: float) -> bool:
         """Whether ``level`` stays within ``limit`` bytes, and what is not on the device in main memory."""
-        return SPARE * self.least_of_level(level) <= limit and (self.main is None or self.elsewhere(level) <= self.main)
+        return LEEWAY * self.least_of_level(level) <= limit and (
+            self.main is None or self.elsewhere(level) <= self.main
+        )
 
     def elsewhere(self, level: Level) -> float:
         """Bytes of main memory, if another one is meant by all others."""
@@ -120,7 +122,7 @@ class Footprint:
         """Whether there is room for keeping what is freed, which is faster than to hand it back."""
         if self.machine.device.type != "cpu" or not can_keep():
             return False
-        return self.room is None or SPARE * self._of_level(level, keeps_freed=True) <= self.room
+        return self.room is None or LEEWAY * self._of_level(level, keeps_freed=True) <= self.room
 
     def hands_back(self, level: Level) -> bool:
         """Whether what is freed could be kept, but for want of room."""
@@ -197,12 +199,12 @@ def _fitted(level: Level, levels: Sequence[Level], footprint: Footprint, limit: 
     if found is not None:
         return found
     choices = list(_choices(level, footprint))
-    on_device = [choice for choice in choices if SPARE * footprint.least_of_level(choice) <= limit]
+    on_device = [choice for choice in choices if LEEWAY * footprint.least_of_level(choice) <= limit]
     if on_device:  # it is main memory that falls short
         needed, limit_there = min(map(footprint.elsewhere, on_device)), footprint.main or 0.0
         where, remedy = "main memory", "close other programs"
     else:
-        needed, limit_there = SPARE * min(map(footprint.least_of_level, choices)), limit
+        needed, limit_there = LEEWAY * min(map(footprint.least_of_level, choices)), limit
         where, remedy = "memory", "use more --memory"
     longest = max(level.size)
     sides = range(COARSEST_SIDE, longest)

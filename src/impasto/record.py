@@ -141,7 +141,7 @@ class Record(_Part):
         return self
 
     def planned(self, levels: Sequence[Level]) -> Record:
-        """The record of a run with other evaluations at each size."""
+        """The record of a run with other levels."""
         return self.model_copy(update={"levels": _recorded(levels)})
 
     def done(self, history: Sequence[Mapping[str, Any]], loss: float) -> Record:

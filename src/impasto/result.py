@@ -17,7 +17,6 @@ from impasto.image.destination import check_destination, write_bytes
 from impasto.image.formats import FORMATS, Format, format_of, named_format
 from impasto.image.metadata import Metadata
 from impasto.image.picture import Picture
-from impasto.image.resize import resize
 from impasto.image.write import encode, to_pil
 from impasto.optimize import Step
 from impasto.record import Record
@@ -149,7 +148,7 @@ class Collected:
             raise ValueError("a result needs at least one step")
         if not math.isfinite(best.loss):
             raise ImpastoError(NOT_FINITE)
-        picture = (photo or Picture(best.image)).with_pixels(resize(best.image, size).cpu())
+        picture = (photo or Picture(best.image)).with_pixels(best.image_at(size).cpu())
         done = record.done(self.history, best.loss) if record else None
         return Result(picture, spec, tuple(self.history), best.loss, done)
 

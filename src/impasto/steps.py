@@ -117,17 +117,11 @@ class Steps(Iterator[Step]):
         transfer, level = self._transfer, self._transfer.levels[place]
         if state is None:
             pixels, done, best = transfer.starting_point(level, previous), 0, None
-            self._solver = transfer.solver(level)
             log.debug("%s", level)
         else:
-            taken = state.use_up(transfer.home(level))
-            self._latest = taken.step, taken.best
-            level = replace(level, tile=taken.step.tile)  # it may have become smaller on the way
-            self._solver = transfer.solver(level)
-            pixels, done = taken.step.pixels, taken.step.index
-            best = replace(taken.best, level=0, tile=0, margin=0)  # optimize knows of no levels
-            state = taken
-            del taken
+            level = replace(level, tile=state.step.tile)  # it may have become smaller on the way
+            pixels, done, best = state.step.pixels, state.step.index, _for_optimize(state.best)
+        self._solver = transfer.solver(level)
         del previous
         keeps = transfer.footprint.keeps_freed(level)
         evaluate: Evaluate | None
@@ -135,7 +129,7 @@ class Steps(Iterator[Step]):
             try:
                 with keeping_freed_memory(keeps):
                     if state is not None:
-                        pixels, state = _gone_on(self._solver, state), None
+                        (pixels, best), state = self._going_on(state, level, self._solver), None
                     evaluate = replayed(bounded(transfer.objective(level)), pixels, in_tiles=level.tile > 0)
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
@@ -145,15 +139,27 @@ class Steps(Iterator[Step]):
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                evaluate = state = None  # make room
-                level, keeps = in_smaller_tiles(level, transfer.machine.device), False
-                # As if another level began, which is what the record calls it.
-                if best is not None:
-                    picture = without_margin(best.pixels, level.margin).clamp(0, 1)
-                    pixels, best = transfer.starting_point(level, picture), None
-                pixels = pixels.to(transfer.home(level))
+            # From here on nothing holds what was in memory when it failed.
+            evaluate = state = None
+            level, keeps = in_smaller_tiles(level, transfer.machine.device), False
+            # As if another level began, which is what the record calls it.
+            if best is not None:
+                picture = without_margin(best.pixels, level.margin).clamp(0, 1)
+                pixels, best = transfer.starting_point(level, picture), None
+            pixels = pixels.to(transfer.home(level))
             log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
             self._solver = transfer.solver(level)
+
+    def _going_on(self, state: State, level: Level, solver: Solver) -> tuple[Tensor, Step]:
+        """Where to look next, and the best step so far; ``state`` is used up."""
+        taken = state.use_up(self._transfer.home(level))
+        self._latest = taken.step, taken.best
+        return _gone_on(solver, taken), _for_optimize(taken.best)
+
+
+def _for_optimize(best: Step) -> Step:
+    """The same for who knows of no levels."""
+    return replace(best, level=0, tile=0, margin=0)
 
 
 def _about(place: int, level: Level) -> dict[str, Any]:

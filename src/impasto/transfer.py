@@ -109,7 +109,7 @@ class Transfer:
         return Step(photo, evaluation, 1, 1, self.finish, network=self.spec.network)
 
     def with_levels(self, levels: Sequence[Level]) -> Transfer:
-        """The same run with other evaluations at each size."""
+        """The same run with other evaluations at each size, or made in another way."""
         return replace(self, levels=tuple(levels), record=self.record.planned(levels))
 
     def starting_point(self, level: Level, previous: Tensor | None = None) -> Tensor:

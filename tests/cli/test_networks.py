@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from impasto.cli.networks import choose_network
 from impasto.errors import InputError, MissingWeightsError, OptionError
 from impasto.networks import NETWORKS, VGG19_TORCHVISION
-from impasto.weights import fetch_weights, import_weights
+from impasto.weights import fetch_weights, find_weights, import_weights
 
 from ..weights.conftest import in_sequence
 from ..weights.server import refuse
@@ -172,6 +172,7 @@ def test_a_file_says_which_network_it_is(published, torchvision, server, folder,
     (folder / "tiny.h5").write_bytes(server.data)
     assert choose_network("auto", say=said.append, weights_file=folder / "mine.pth") is torchvision
     assert choose_network("auto", say=said.append, weights_file=folder / "tiny.h5") is published
+    assert choose_network("auto", say=said.append, weights_file=find_weights(torchvision)) is torchvision
     assert len(said) == 1  # of the file without a name in it
     assert "taken for vgg19-torchvision by its layout" in said[0]
     assert "--network vgg19." in said[0]

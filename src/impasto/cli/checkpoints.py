@@ -81,8 +81,13 @@ def lock_of(path: Path) -> FileLock:
 
 
 def is_foreign(lock: Path) -> bool:
-    """Whether what is in the place of a lock is none: those of runs are empty."""
-    return lock.is_dir() or (lock.is_file() and lock.stat().st_size > 0)
+    """Whether what is in the place of a lock is none: those of runs are empty, or begin with the number of a process
+    where the file system has no locks."""
+    if not lock.is_file():
+        return lock.is_dir()
+    with lock.open("rb") as file:
+        line = file.readline(20).strip()
+    return bool(line) and not line.isdigit()
 
 
 def hold(path: Path) -> FileLock:

@@ -44,11 +44,12 @@ def choose_network(
 
 def _of_file(file: Path, named: Network | None, say: Say) -> Network:
     """The network of a file; what is not certain of it is said."""
-    from impasto.weights import is_published, recognize_file
+    from impasto.weights import is_published, metadata_of, recognize_file
     from impasto.weights.advice import doubt
 
     network = recognize_file(file, named)
-    if named is None and not is_published(file, network) and (words := doubt(network)):
+    is_certain = named is not None or "network" in metadata_of(file) or is_published(file, network)
+    if not is_certain and (words := doubt(network)):
         say(f"'{file}': {words}, add --network {preferred_network().name}.")
     return network
 
@@ -87,7 +88,8 @@ def _best(say: Say, ask: Ask | None, progress: str) -> Network:
             if present is None:
                 raise
             say(str(error))
-            _remember_refusal(preferred)
+            if isinstance(error, MissingWeightsError):  # of what else went wrong, the message says what to do
+                _remember_refusal(preferred)
     if present is None:
         names = " or ".join(NETWORKS)
         raise MissingWeightsError(f"There are no weights of {names} on this machine. {how_to_get(preferred)}")

@@ -35,12 +35,11 @@ ANIMATION, FRAME_PIXELS = 10e-6, 480 * 480
 def save_snapshot(step: Step, transfer: Transfer, job: Job, number: int, progress: Progress) -> None:
     """Write the picture of a step at the size of the result; a failure is told, but does not end the run."""
     from impasto.image.picture import Picture
-    from impasto.image.resize import resize
     from impasto.image.write import write_picture
 
     if job.resumed and job.snapshot(number).exists() and not job.overwrite:
         return  # written before the run was broken off
-    picture = Picture(resize(step.image, transfer.size).cpu(), transfer.photo.alpha_at(transfer.size))
+    picture = Picture(step.image_at(transfer.size).cpu(), transfer.photo.alpha_at(transfer.size))
     try:
         write_picture(picture, job.snapshot(number), overwrite=job.overwrite)
     except OutputError as error:

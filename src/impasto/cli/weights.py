@@ -162,7 +162,7 @@ def import_file(
     network, path = import_weights(expanded(file), get_network(name) if name else None)
     typer.echo(f"{network.name} imported: {path}")
     if metadata_of(path).get("published") != "yes":
-        words = "" if name else doubt(network)
+        words = "" if name or "network" in metadata_of(expanded(file)) else doubt(network)
         typer.echo(
             "This is not the published file (its checksum differs), but it has the right names, shapes and finite"
             " values." + (f" It was {words}, import it with --network {preferred_network().name}." if words else ""),

@@ -58,8 +58,8 @@ def fetch_weights(
 
     ``url`` names a mirror of the published file; the checksum stays the same. Of several processes one downloads and
     the others wait for it. Whatever breaks a download off, Ctrl-C too, what has arrived is kept and the next call
-    continues from there. Who is not ``patient`` gives up where nothing comes at once. ``report`` is told about each
-    piece that arrives.
+    continues from there. Who is not ``patient`` gives up at the first trouble before some of it came. ``report`` is
+    told about each piece that arrives.
 
     Raises MissingWeightsError when the file cannot be had or is not the published one, OutputError when the cache is
     full or cannot be written, OptionError when ``url`` is neither https nor on this machine.
