@@ -41,6 +41,9 @@ the gradient that is growing, the best point, what the octaves take, and one tha
 EVALUATED_VECTORS = 5
 """The same where there is a single evaluation, as measured."""
 
+KEPT_VECTORS = 4
+"""Beside tiles, how many more are there if what is freed is kept; as measured at 8192 pixels."""
+
 TILED = 0.09e9
 """Bytes of what is copied out of the tiles, and of the targets that are kept for each, for each byte that a number of
 the network has; as measured."""
@@ -132,6 +135,8 @@ class Footprint:
         network = self.networks[level.network]
         vectors = 0.0 if level.vectors == "main memory" else self._vectors(level)
         features = self._features(level, network, keeps_freed=keeps_freed)
+        if keeps_freed and level.tile:
+            vectors += level.pixels * VECTOR * KEPT_VECTORS
         return self._held() + vectors + self._targets(level, network) + features
 
     def _vectors(self, level: Level) -> float:
