@@ -136,6 +136,12 @@ def test_what_is_freed_is_kept_where_there_is_room() -> None:
         assert predicted.of_level(level(1024)) == expected
 
 
+def test_what_is_freed_of_giants_is_not_kept_beside_tiles_without_room_for_it() -> None:
+    giant = Level((8192, 8192), (8192, 8192), 1, tile=2048)
+    assert 0.95 < footprint().of_level(giant) / 14.04e9 < 1.15  # results/giant.jsonl, where it was kept
+    assert not footprint(gigabytes=12).keeps_freed(giant)
+
+
 def test_elsewhere_there_is_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:
     on_gpu = replace(footprint(gigabytes=1), machine=Machine(torch.device("cuda"), torch.bfloat16))
     monkeypatch.setattr(memory, "can_keep", lambda: False)

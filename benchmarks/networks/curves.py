@@ -111,15 +111,11 @@ def compare(reference: Dial, other: Dial) -> Comparison | None:
 
 def _larger(both: Sequence[tuple[Outcome, Outcome]]) -> dict[str, tuple[float, ...]]:
     """By how much each flaw is larger in the second of two, wherever it was measured of both."""
-    names = dict.fromkeys(name for theirs, ours in both for name in ours.flaws if name in theirs.flaws)
-    return {
-        name: tuple(
-            ours.flaws[name] - theirs.flaws[name]
-            for theirs, ours in both
-            if name in ours.flaws and name in theirs.flaws
-        )
-        for name in names
-    }
+    found: dict[str, tuple[float, ...]] = {}
+    for theirs, ours in both:
+        for name in ours.flaws.keys() & theirs.flaws.keys():
+            found[name] = (*found.get(name, ()), ours.flaws[name] - theirs.flaws[name])
+    return found
 
 
 def _ratio(curve: Sequence[tuple[float, float]], outcome: Outcome) -> Ratio:

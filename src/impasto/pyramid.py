@@ -31,7 +31,7 @@ MOST_ITERATIONS = 1_000_000
 OWN_SIDE, OWN_SHARE = 128, 0.5
 """The long side in pixels up to which the network that finishes a picture begins it as well, and with which share of
 the evaluations. It costs little there, and where the photo is flat it is what finds forms; the small network alone
-leaves it flat, with a grain of colors, and what follows does not get out of it."""
+finds fewer, and what follows does not make up for it."""
 
 MARGIN = 16
 """Pixels around all levels but the last, or half the shorter side: where a picture ends, a network sees what it
