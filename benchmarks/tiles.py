@@ -42,7 +42,7 @@ NOISE = 1e-7
 """Of pixels in [0, 1]: what float32 rounds off them."""
 
 
-def prepared(files: tuple[Path, Path], size: int, network: str, precision: str) -> Transfer:
+def prepared(files: tuple[Path, Path], size: str, network: str, precision: str) -> Transfer:
     """A run of one level, at its size."""
     alone = {"coarse_network": "none", "coarse_iterations": (), "network": network}
     spec = resolve_spec("standard", {"size": size, **alone})
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("pair", metavar="CONTENT:STYLE")
-    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--size", default="1024")
     parser.add_argument("--tiles", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--network", default="vgg19")
     parser.add_argument("--precision", default="auto")
