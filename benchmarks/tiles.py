@@ -29,7 +29,7 @@ from torch import Tensor
 from benchmarks.machine import commit, device_name
 from benchmarks.networks.runs import Pictures
 from impasto.allocator import keeping_freed_memory
-from impasto.grid import Tile, exact_halo, halo_of
+from impasto.grid import Tile, Tiling, exact_halo
 from impasto.objective import bounded
 from impasto.optimize import optimize
 from impasto.prepare import prepare
@@ -135,7 +135,8 @@ def main() -> None:
     content, _, style = parsed.pair.partition(":")
     transfer = prepared(Pictures(parsed.folder).paths((content, style)), parsed.size, parsed.network, parsed.precision)
     spec, network = transfer.spec, transfer.extractor(transfer.levels[0]).network
-    halo = halo_of(transfer.machine.dtype) or exact_halo(network, {*spec.content_layers, *spec.style_layers})
+    tiling = Tiling.in_precision(parsed.tiles[0], transfer.machine.dtype)
+    halo = tiling.halo or exact_halo(network, {*spec.content_layers, *spec.style_layers})
     with nullcontext() if parsed.hand_back else keeping_freed_memory():
         found, noise = compared(transfer, parsed.tiles, parsed.rounds)
     print(f"{parsed.size} px, {network.name}, {transfer.machine.precision}, halo {halo}\n")

@@ -42,18 +42,26 @@ def test_a_margin_costs_what_its_pixels_cost():
     assert cost.of_evaluation(plain) == pytest.approx(100 * 200 * 1e-6)
 
 
-def test_tiles_cost_more_the_smaller_they_are():
-    cost = Cost({"vgg19": 0.0}, {"vgg19": 1e-6})
-    whole = cost.of_evaluation(Level((2000, 2000), (100, 100), 1))
-    tiled = [cost.of_evaluation(Level((2000, 2000), (100, 100), 1, tile=tile)) / whole for tile in (1024, 512, 256)]
-    assert 1.3 < tiled[0] < tiled[1] < tiled[2] < 5
-
-
 @pytest.fixture
 def transfer(installed, photo, painting):
     """A run on the tiny network, two sizes."""
     spec = StyleSpec(size="128", num_iterations=2, coarse_iterations=(1.5,))
     return prepare(photo, painting, spec, RunOptions(device="cpu", precision="fp32"))
+
+
+def test_tiles_cost_more_the_smaller_they_are(transfer):
+    cost = replace(known_cost(transfer), fixed={"tiny": 0.0}, per_pixel={"tiny": 1e-6})
+    whole = Level((2000, 2000), (100, 100), 1, "tiny")
+    tiled = [cost.of_evaluation(replace(whole, tile=tile)) / 4.0 for tile in (4000, 1024, 512, 256)]
+    assert tiled[0] == 1.0
+    assert 1.3 < tiled[1] < tiled[2] < tiled[3] < 5
+
+
+def test_tiles_that_are_apart_cost_more(transfer):
+    cost = known_cost(transfer)
+    apart = replace(transfer, machine=replace(transfer.machine, dtype=torch.bfloat16))
+    level = Level((2000, 2000), (100, 100), 1, "tiny", tile=512)
+    assert known_cost(apart).longer(level) > 1.1 * cost.longer(level)
 
 
 def test_a_measured_cost_is_a_time(transfer):
@@ -109,11 +117,21 @@ def test_what_is_fixed_comes_once_for_each_octave_that_there_is():
 
 def test_what_is_handed_back_costs_time():
     level = Level((400, 400), (400, 400), 1)
-    tight = replace(COST, hands_back=lambda _: True)
-    for tile, factor in ((0, 1.6), (256, 1.2)):
-        kept, handed_back = (cost.of_evaluation(replace(level, tile=tile)) for cost in (COST, tight))
-        fixed = COST.fixed["vgg19"]
-        assert handed_back - fixed == pytest.approx(factor * (kept - fixed))
+    tight = replace(COST, hands_back=lambda _: True, handed_back={"vgg19": 1.6})
+    kept, handed_back = (cost.of_evaluation(level) for cost in (COST, tight))
+    fixed = COST.fixed["vgg19"]
+    assert handed_back - fixed == pytest.approx(1.6 * (kept - fixed))
+
+
+def test_how_much_longer_that_takes_is_timed_where_it_is_done(transfer, monkeypatch):
+    def seconds(_transfer: Transfer, _network: Extractor, side: int, *, hands_back: bool = False) -> float:
+        return side**2 * (1.5e-6 if hands_back else 1e-6)
+
+    monkeypatch.setattr("impasto.estimate._time_evaluation", seconds)
+    assert measure_cost(transfer).handed_back == {"tiny": 1.0}
+    monkeypatch.setattr("impasto.memory.Footprint.hands_back", lambda *_: True)
+    assert measure_cost(transfer).handed_back == {"tiny": pytest.approx(1.5)}
+    assert known_cost(transfer).handed_back == {"tiny": pytest.approx(1.5)}
 
 
 def test_noise_in_the_clock_gives_no_negative_times(transfer, monkeypatch):

@@ -58,3 +58,28 @@ def test_a_picture_that_fits_is_one_tile() -> None:
 def test_without_layers_only_the_next_pixels_are_seen(tiny: Network) -> None:
     tiles = Tiling(10).tiles((20, 20), tiny, ())
     assert [tile.padded_size for tile in tiles] == [(11, 11)] * 4
+
+
+@given(height=sides, width=sides, side=st.integers(16, 100))
+def test_wider_tiles_hold_the_narrower_ones(height: int, width: int, side: int) -> None:
+    tiling, picture = Tiling(side, unit=32, apart=True), torch.arange(height * width).view(1, 1, height, width)
+    tiles = tiling.tiles((height, width), VGG19, LAYERS)
+    by = tiling.widening(VGG19, LAYERS)
+    assert by == 80
+    wider = [tile.widened(by) for tile in tiles]
+    for tile, wide in zip(tiles, wider, strict=True):
+        own = tile.part(picture, 1)
+        assert torch.equal(tile.core_of_padded(wide.padded(picture), wide), own)
+        for stride in (1, 4, 16):
+            positions = picture[..., ::stride, ::stride][..., : height // stride, : width // stride]
+            assert torch.equal(
+                tile.core_of_core(wide.part(positions, stride), wide, stride), tile.part(positions, stride)
+            )
+        assert (tile.rows.start % 32, tile.columns.start % 32) == (0, 0)
+    there, back = tiling.seen((height, width), VGG19, LAYERS)
+    if len(tiles) > 1:
+        areas = [[rows * columns for rows, columns in (each.padded_size for each in some)] for some in (tiles, wider)]
+        assert (there, back) == (sum(areas[0]), sum(areas[1]))
+        assert tiling.largest((height, width), VGG19, LAYERS) == max(areas[1])
+    else:
+        assert (there, back) == (0, height * width)

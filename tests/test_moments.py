@@ -82,7 +82,7 @@ def test_the_gradient_is_right() -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "wide"),
-    [(torch.float64, torch.float64), (torch.float32, torch.float32), (torch.bfloat16, torch.float32)],
+    [(torch.float64, torch.float64), (torch.float32, torch.float32), (torch.bfloat16, torch.float64)],
 )
 def test_sums_are_kept_wide(dtype: torch.dtype, wide: torch.dtype) -> None:
     seen = moments(random_features(4, 6, 7, dtype=dtype))
@@ -188,6 +188,33 @@ def test_the_gradient_is_right_where_some_is_hidden() -> None:
 def test_bfloat16_features_half_visible_agree_with_float64() -> None:
     features, visible = random_features(5, 9, 7, dtype=torch.bfloat16), random_features(1, 9, 7, seed=5).clamp(0, 1)
     exact, ours = moments(features.double(), visible), moments(features, visible.float())
-    assert (ours.second.dtype, ours.sum.dtype) == (torch.float32, torch.float32)
-    torch.testing.assert_close(ours.sum.double(), exact.sum, rtol=1e-5, atol=1e-5)
+    assert (ours.second.dtype, ours.sum.dtype) == (torch.float64, torch.float64)
+    torch.testing.assert_close(ours.sum, exact.sum, rtol=1e-5, atol=1e-5)
     assert (ours.second - exact.second).norm() / exact.second.norm() < 5e-3
+
+
+@pytest.mark.parametrize("stride", [1, 4, 16])
+@pytest.mark.parametrize("hides", [False, True])
+def test_in_bfloat16_parts_that_are_cut_between_blocks_add_up_to_the_same_bits(stride: int, hides: bool) -> None:
+    height, width, cut = 700 // stride, 530 // stride, 256 // stride
+    features = random_features(6, height, width, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    visible = random_features(1, height, width, seed=5).clamp(0, 1).float() if hides else None
+    rows, columns = (slice(cut), slice(cut, None)), (slice(2 * cut), slice(2 * cut, None))
+    parts = [
+        moments(features[..., y, x], None if visible is None else visible[..., y, x], stride=stride)
+        for x in columns
+        for y in rows
+    ]
+    whole, total = moments(features, visible, stride=stride), parts[0] + parts[1] + parts[2] + parts[3]
+    assert torch.equal(total.second, whole.second)
+    assert torch.equal(total.sum, whole.sum)
+    elsewhere = moments(features[..., :100, :], stride=stride) + moments(features[..., 100:, :], stride=stride)
+    if not hides and stride == 1:
+        assert not torch.equal(elsewhere.second, whole.second)
+
+
+def test_blocks_are_as_precise_as_the_whole() -> None:
+    features = random_features(6, 90, 70, dtype=torch.bfloat16)
+    exact, ours = moments(features.double()), moments(features, stride=16)
+    assert (ours.second - exact.second).norm() / exact.second.norm() < 1e-3
+    assert (ours.sum - exact.sum).norm() / exact.sum.norm() < 1e-3

@@ -55,7 +55,7 @@ def test_a_map_that_changes_nothing_is_the_own_space() -> None:
 def test_bfloat16_features_stay_bfloat16() -> None:
     space = space_of(random(9, 6).float())
     assert space.features(random(1, 5, 4, 4).bfloat16()).dtype == torch.bfloat16
-    assert space.energy(space.statistics(moments(random(1, 5, 4, 4).bfloat16()))).dtype == torch.float32
+    assert space.energy(space.statistics(moments(random(1, 5, 4, 4).bfloat16()))).dtype == torch.float64
 
 
 def test_the_factor_is_found_on_the_cpu_wherever_it_goes() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
 from impasto.allocator import keeping_freed_memory
 from impasto.device import using_threads
 from impasto.features import Extractor
-from impasto.grid import HALO_OF_BF16
 from impasto.hardware import keep_timing, kept_timing
 from impasto.objective import bounded
 from impasto.optimize import Step
@@ -41,18 +41,11 @@ ENOUGH = 0.15
 SPARE = 1.15
 """How much longer than estimated a run that fits a time may take, and still ends within it."""
 
-LOOKED_TWICE = 1.35
-"""How much longer a tile takes than as many pixels of a picture that is looked at once, as measured."""
-
-SMALL_TILES = 1.5
-"""The smaller tiles are, the more is seen around them, and the less of the processor's rate is reached: the power of
-the former that makes up for the latter, as measured."""
+LOOKED_THERE, LOOKED_BACK = 0.5, 0.85
+"""What the pixels of tiles take, of the time of as many in a picture that is looked at once, as measured."""
 
 CONTENT_AGAIN = 1.2
 """How much longer an evaluation takes if it looks at the content too, as far as its layer; as measured."""
-
-HANDED_BACK, HANDED_BACK_OF_TILES = 1.6, 1.2
-"""How much longer an evaluation takes where there is no room for keeping what is freed, as measured."""
 
 FAR_OFF = 1.4
 """Times as long as estimated, or as short, from which on an estimate is not used again."""
@@ -64,21 +57,24 @@ MOST_EVALUATIONS = 500
 @dataclass(frozen=True)
 class Cost:
     """Seconds of one evaluation of each network, by name: ``fixed`` for each of up to so many ``octaves``, and
-    ``per_pixel`` of the picture; more where there is no room for what is freed."""
+    ``per_pixel`` of the picture; ``longer`` says how many times as long a level takes in its tiles, and
+    ``handed_back`` where it ``hands_back`` what is freed."""
 
     fixed: Mapping[str, float]
     per_pixel: Mapping[str, float]
     octaves: int = 1
+    longer: Callable[[Level], float] = lambda level: 1.0
+    handed_back: Mapping[str, float] = field(default_factory=dict)
     hands_back: Callable[[Level], bool] = lambda level: False
 
     def of_evaluation(self, level: Level) -> float:
         """Seconds of one evaluation at ``level``."""
-        looked_at = level.pixels * (LOOKED_TWICE * _padding(level) ** SMALL_TILES if level.tile else 1.0)
+        looked_at = level.pixels * self.longer(level)
         octaves = number_of_octaves(level.size, level.style_size, self.octaves)
         if level.targets == "again":
             looked_at *= CONTENT_AGAIN
         if self.hands_back(level):
-            looked_at *= HANDED_BACK_OF_TILES if level.tile else HANDED_BACK
+            looked_at *= self.handed_back.get(level.network, 1.0)
         return octaves * self.fixed[level.network] + self.per_pixel[level.network] * looked_at
 
     def of_targets(self, level: Level) -> float:
@@ -93,12 +89,6 @@ class Cost:
     def of_levels(self, levels: Iterable[Level]) -> float:
         """Seconds of a whole run."""
         return sum(self.of_level(level) for level in levels)
-
-
-def _padding(level: Level) -> float:
-    """How many pixels are seen for each in tiles, which have others around them except at the picture's border."""
-    sides = (1 + 2 * HALO_OF_BF16 / level.tile * max(0.0, 1 - level.tile / side) for side in level.canvas)
-    return float(math.prod(sides))
 
 
 def fit_levels(levels: Sequence[Level], cost: Cost, seconds: float) -> list[Level]:
@@ -150,15 +140,17 @@ def measure_cost(transfer: Transfer) -> Cost:
     On a CPU that takes about a second a network. Evaluations are linear in the pixels once they are long enough.
     """
     measured = {name: _measured(transfer, extractor) for name, extractor in transfer.extractors.items()}
-    for name, (fixed, per_pixel) in measured.items():
-        keep_timing(_about(transfer, name), transfer.machine.device, (fixed, per_pixel))
+    for name, numbers in measured.items():
+        keep_timing(_about(transfer, name), transfer.machine.device, numbers)
     return _cost(transfer, measured)
 
 
 def known_cost(transfer: Transfer) -> Cost:
     """What ``measure_cost`` found when something like ``transfer`` ran here before, else what it finds now."""
     kept = {name: kept_timing(_about(transfer, name), transfer.machine.device) for name in transfer.extractors}
-    known = {name: (numbers[0], numbers[1]) for name, numbers in kept.items() if numbers and len(numbers) == 2}
+    known = {
+        name: (numbers[0], numbers[1], numbers[2]) for name, numbers in kept.items() if numbers and len(numbers) == 3
+    }
     return _cost(transfer, known) if len(known) == len(kept) else measure_cost(transfer)
 
 
@@ -177,7 +169,14 @@ def _about(transfer: Transfer, name: str) -> str:
     largest = _probes(transfer, transfer.extractors[name])[-1]
     seen = f"{spec.octaves} octaves up to {largest} pixels, {spec.padding} {spec.pooling}"
     smooth = "smooth" if spec.tv_weight else "as it is"
-    return f"{name} {machine.precision}, {machine.threads} threads, {layers}, {seen}, {spec.normalization}, {smooth}"
+    memory = "handed back" if _hands_back(transfer, name) else "kept"
+    about = f"{machine.threads} threads, {layers}, {seen}, {spec.normalization}, {smooth}, memory is {memory}"
+    return f"{name} {machine.precision}, {about}"
+
+
+def _hands_back(transfer: Transfer, name: str) -> bool:
+    """Whether the network of that ``name`` has to hand back what is freed, at any level."""
+    return any(level.network == name and transfer.footprint.hands_back(level) for level in transfer.levels)
 
 
 def _probes(transfer: Transfer, extractor: Extractor) -> list[int]:
@@ -187,16 +186,30 @@ def _probes(transfer: Transfer, extractor: Extractor) -> list[int]:
     return [side for number, side in enumerate(sides) if number == 0 or _fits(transfer, extractor, side)]
 
 
-def _cost(transfer: Transfer, measured: Mapping[str, tuple[float, float]]) -> Cost:
-    return Cost(
-        {name: fixed for name, (fixed, _) in measured.items()},
-        {name: per_pixel for name, (_, per_pixel) in measured.items()},
-        transfer.spec.octaves,
-        transfer.footprint.hands_back,
-    )
+def _cost(transfer: Transfer, measured: Mapping[str, tuple[float, float, float]]) -> Cost:
+    fixed, per_pixel, handed_back = ({name: numbers[index] for name, numbers in measured.items()} for index in range(3))
+    longer = partial(_times_longer, transfer)
+    return Cost(fixed, per_pixel, transfer.spec.octaves, longer, handed_back, transfer.footprint.hands_back)
 
 
-def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
+def _times_longer(transfer: Transfer, level: Level) -> float:
+    """How many times as long an evaluation takes in the tiles of ``level``, all octaves together."""
+    tiling, network = transfer.tiling(level), transfer.extractor(level).network
+    if tiling is None:
+        return 1.0
+    layers = {*transfer.spec.content_layers, *transfer.spec.style_layers}
+    took = pixels = 0.0
+    for number in range(number_of_octaves(level.size, level.style_size, transfer.spec.octaves)):
+        height, width = (side // 2**number for side in level.canvas)
+        there, back = tiling.seen((height, width), network, layers)
+        took += LOOKED_THERE * there + LOOKED_BACK * back if there else back
+        pixels += height * width
+    return took / pixels
+
+
+def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float, float]:
+    """Seconds of an evaluation as it is and for each pixel, and how many times as long the latter are where what is
+    freed is handed back, if it ever is."""
     smallest, *larger = _probes(transfer, extractor)
     side, tiny = smallest, _time_evaluation(transfer, extractor, smallest)
     seconds = tiny
@@ -207,7 +220,10 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float]:
     # The tiny one has one octave.
     octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
     per_pixel = max(seconds - octaves * tiny, 0.0) / max(side**2 - octaves * smallest**2, 1)
-    return max(tiny - per_pixel * smallest**2, 0.0), per_pixel
+    handed_back = 1.0
+    if _hands_back(transfer, extractor.network.name) and transfer.footprint.keeps_freed(_probed(extractor, side)):
+        handed_back = max(1.0, _time_evaluation(transfer, extractor, side, hands_back=True) / seconds)
+    return max(tiny - per_pixel * smallest**2, 0.0), per_pixel, handed_back
 
 
 def _fits(transfer: Transfer, extractor: Extractor, side: int) -> bool:
@@ -221,10 +237,11 @@ def _probed(extractor: Extractor, side: int) -> Level:
     return Level((side, side), (side, side), 2, extractor.network.name)
 
 
-def _time_evaluation(transfer: Transfer, extractor: Extractor, side: int) -> float:
-    """Seconds of an evaluation at ``side`` x ``side`` pixels."""
+def _time_evaluation(transfer: Transfer, extractor: Extractor, side: int, *, hands_back: bool = False) -> float:
+    """Seconds of an evaluation at ``side`` x ``side`` pixels; what is freed is kept, if there is room for it, unless it
+    is to be handed back."""
     picture = torch.linspace(0, 1, 3 * side * side, device=transfer.machine.device).view(1, 3, side, side)
-    times, keeps = [], transfer.footprint.keeps_freed(_probed(extractor, side))
+    times, keeps = [], not hands_back and transfer.footprint.keeps_freed(_probed(extractor, side))
     with using_threads(transfer.machine.threads), keeping_freed_memory(keeps):
         objective = style_transfer_objective(extractor, picture, picture.flip(-1), transfer.spec)
         evaluate = replayed(bounded(objective), picture)

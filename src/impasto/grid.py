@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from impasto.moments import BLOCK
 from impasto.networks import Network
 
-__all__ = ["HALO_OF_BF16", "Span", "Tile", "Tiling", "exact_halo", "halo_of", "whole"]
-
-HALO_OF_BF16 = 64
-"""Pixels around a core that are enough where convolutions compute in bfloat16: what is left out changes the gradient
-by a ninetieth of what bfloat16 does; 48 pixels would by an eighth of it."""
+__all__ = ["Span", "Tile", "Tiling", "exact_halo", "whole"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,15 @@ class Span:
     def part(self, stride: int) -> slice:
         """The core's positions among those of the whole picture."""
         return slice(self.start // stride, self._stop(0, stride))
+
+    def own(self, first: int) -> slice:
+        """The core's pixels in what begins at pixel ``first``."""
+        return slice(self.start - first, self.stop - first)
+
+    def widened(self, by: int) -> Span:
+        """The same with so many pixels more of the picture in the core, and around it what the core has around it."""
+        start, first = max(0, self.start - by), max(0, self.first - by)
+        return Span(start, min(self.end, self.stop + by), first, min(self.end, self.last + by), self.end)
 
     def _stop(self, origin: int, stride: int) -> int | None:
         """None at the picture's end, where the last pixels may be too few for a position."""
@@ -81,36 +88,84 @@ class Tile:
         """What the core has of the features of the whole picture, a view."""
         return features if self.is_whole else features[..., self.rows.part(stride), self.columns.part(stride)]
 
+    def widened(self, by: int) -> Tile:
+        """The tile whose core has so many pixels more of the picture on each side."""
+        return Tile(self.rows.widened(by), self.columns.widened(by)) if by else self
+
+    def core_of_core(self, features: Tensor, wider: Tile, stride: int) -> Tensor:
+        """What the core has of what the core of a ``wider`` tile has of features, a view."""
+        if wider is self:
+            return features
+        spans = ((self.rows, wider.rows), (self.columns, wider.columns))
+        rows, columns = (replace(span, first=other.start).core(stride) for span, other in spans)
+        return features[..., rows, columns]
+
+    def core_of_padded(self, pixels: Tensor, wider: Tile) -> Tensor:
+        """What the core has of the pixels of a ``wider`` padded tile, a view."""
+        return pixels[..., self.rows.own(wider.rows.first), self.columns.own(wider.columns.first)]
+
 
 @dataclass(frozen=True)
 class Tiling:
-    """How pictures are cut that are larger than a padded tile: cores of ``side`` x ``side`` pixels, roughly.
+    """How pictures are cut that are larger than a padded tile: cores of ``side`` x ``side`` pixels, roughly, that begin
+    at multiples of ``unit``.
 
-    As many pixels around each are seen as make it exact, or ``halo``, if that is less.
+    As many pixels around each are seen as make it exact, or ``halo``, if that is less. On the way back a tile gives its
+    share of the gradient to all pixels that it sees, and a pixel near a border has it from several tiles. Where sums of
+    such shares are rounded otherwise than the whole, tiles are to be ``apart``: each looks as far again, and finds all
+    of the gradient of its own core.
     """
 
     side: int
     halo: int | None = None
+    unit: int = 1
+    apart: bool = False
+
+    @classmethod
+    def in_precision(cls, side: int, dtype: torch.dtype) -> Tiling:
+        """Tiles with which convolutions in ``dtype`` find what they find in the whole picture."""
+        if dtype == torch.bfloat16:
+            return cls(side, unit=BLOCK, apart=True)
+        return cls(side)
+
+    def widening(self, network: Network, layers: Collection[str]) -> int:
+        """By how many pixels tiles are widened on the way back."""
+        return self._halo(network, layers) if self.apart else 0
 
     def tiles(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> tuple[Tile, ...]:
         """The tiles of a picture of (height, width) ``size``, of which ``network`` is to see ``layers``."""
         rows, columns = self._spans(size, network, layers)
         return tuple(Tile(row, column) for row in rows for column in columns)
 
+    def seen(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> tuple[int, int]:
+        """The pixels that are looked at on the way there, in addition, and on the way back."""
+        spans = self._spans(size, network, layers)
+        if all(len(each) == 1 for each in spans):
+            return 0, math.prod(size)
+        there, back = (
+            math.prod(sum(wide.last - wide.first for wide in (span.widened(by) for span in each)) for each in spans)
+            for by in (0, self.widening(network, layers))
+        )
+        return there, back
+
     def largest(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> int:
-        """The pixels of the largest padded tile."""
-        rows, columns = self._spans(size, network, layers)
-        return max(row.last - row.first for row in rows) * max(column.last - column.first for column in columns)
+        """The pixels of the largest padded tile, on the way back."""
+        widening = self.widening(network, layers)
+        spans = ([span.widened(widening) for span in each] for each in self._spans(size, network, layers))
+        return math.prod(max(span.last - span.first for span in each) for each in spans)
 
     def _spans(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> tuple[list[Span], list[Span]]:
-        stride = max((network.stride(layer) for layer in layers), default=1)
-        halo = exact_halo(network, layers)
-        halo = halo if self.halo is None else min(halo, self.halo)
-        halo = -(-halo // stride) * stride  # another one would shift the positions
-        if size[0] * size[1] <= (self.side + 2 * halo) ** 2:
+        halo, stride = self._halo(network, layers), _stride(network, layers)
+        if size[0] * size[1] <= (self.side + 2 * (halo + self.widening(network, layers))) ** 2:
             return [_whole(size[0])], [_whole(size[1])]
-        rows, columns = (_spans(length, self.side, halo, stride) for length in size)
+        rows, columns = (_spans(length, self.side, halo, max(stride, self.unit), stride) for length in size)
         return rows, columns
+
+    def _halo(self, network: Network, layers: Collection[str]) -> int:
+        """The pixels that are seen around a core."""
+        halo, stride = exact_halo(network, layers), _stride(network, layers)
+        halo = halo if self.halo is None else min(halo, self.halo)
+        return -(-halo // stride) * stride  # another one would shift the positions
 
 
 def whole(size: tuple[int, int]) -> tuple[Tile, ...]:
@@ -122,9 +177,9 @@ def _whole(length: int) -> Span:
     return Span(0, length, 0, length, length)
 
 
-def halo_of(dtype: torch.dtype) -> int | None:
-    """The halo that is enough for convolutions in ``dtype``; None: no less than an exact one."""
-    return HALO_OF_BF16 if dtype == torch.bfloat16 else None
+def _stride(network: Network, layers: Iterable[str]) -> int:
+    """That of the deepest layer."""
+    return max((network.stride(layer) for layer in layers), default=1)
 
 
 def exact_halo(network: Network, layers: Iterable[str]) -> int:
@@ -132,10 +187,10 @@ def exact_halo(network: Network, layers: Iterable[str]) -> int:
     return max((network.radius(layer) for layer in layers), default=1)
 
 
-def _spans(length: int, side: int, halo: int, stride: int) -> list[Span]:
-    """Cut ``length`` into parts of about equal size: ``side`` rounded up to ``stride``, and less than one more."""
+def _spans(length: int, side: int, halo: int, unit: int, stride: int) -> list[Span]:
+    """Cut ``length`` into parts of about equal size: ``side`` rounded up to ``unit``, and less than ``stride`` more."""
     parts = -(-length // side)
-    step = -(-length // (parts * stride)) * stride
+    step = -(-length // (parts * unit)) * unit
     # A last part without a position of the deepest layer belongs to the one before.
     starts = [start for start in range(0, length, step) if start == 0 or length - start >= stride]
     return [

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from impasto.features import Features
-from impasto.moments import Moments, moments
+from impasto.moments import Moments, moments, widest
 from impasto.space import OWN, Space
 
 __all__ = ["PIXELS", "ContentLoss", "Loss", "StyleLoss", "TotalVariationLoss"]
@@ -29,12 +29,10 @@ PIXELS = "pixels"
 class Loss(Protocol):
     """A differentiable summary, and a function of it.
 
-    A loss that is ``additive`` can be taken of tiles; if it ``is_linear`` as well, the loss of the whole is the sum of
-    those of its tiles.
+    A loss that is ``additive`` can be taken of tiles.
     """
 
     additive: ClassVar[bool]
-    is_linear: ClassVar[bool]
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -67,13 +65,13 @@ class ContentLoss:
     space: Space = OWN
 
     additive: ClassVar[bool] = True
-    is_linear: ClassVar[bool] = True
 
     @classmethod
     def relative(cls, layer: str, photo: Tensor, visible: Tensor | None = None, space: Space = OWN) -> ContentLoss:
         """1 for a picture of which the layer sees nothing; ``photo`` are the features of the photo."""
         target = space.features(photo)
-        scale = max(float(_weighted(_wide(target).square(), visible).sum()), 1e-12)
+        squares = _weighted(_wide(target).square(), visible)
+        scale = max(float(squares.sum(dtype=widest(squares.device))), 1e-12)
         return cls(layer, target, scale, visible, space)
 
     @classmethod
@@ -97,20 +95,21 @@ class ContentLoss:
 
 
 class _Squares(torch.autograd.Function):
-    """Σ d² of 1 x C x H x W, each position as far as it is visible, in float32 at least. What autograd would keep for
-    its gradient are copies of d in float32."""
+    """Σ d² of 1 x C x H x W, each position as far as it is visible, in the precision of sums. What autograd would keep
+    for its gradient are copies of d in float32."""
 
     @staticmethod
     def forward(ctx: Any, difference: Tensor, visible: Tensor | None) -> Tensor:
         ctx.save_for_backward(difference, visible)
         wide = torch.float64 if difference.dtype == torch.float64 else torch.float32
         lengths = torch.linalg.vector_norm(difference, dim=1, keepdim=True, dtype=wide)
-        return _weighted(lengths.square(), visible).sum()
+        return _weighted(lengths.square(), visible).sum(dtype=widest(difference.device))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         difference, visible = ctx.saved_tensors
-        return (difference * (2 * _weighted(gradient, visible))).to(difference.dtype), None
+        factor = 2 * gradient if visible is None else _weighted(2 * gradient, visible)
+        return (difference * factor).to(difference.dtype), None
 
 
 def _wide(values: Tensor) -> Tensor:
@@ -130,7 +129,8 @@ class StyleLoss:
     divides the squares by 4 C² N². ``scale`` = Σ G*² makes the loss relative: no layer's width or range matters.
     neural-style-pt divides G by C as well and takes the mean over C² entries: ``scale`` = C⁴.
     ``visible``, 1 x 1 x H x W in [0, 1], says how much each position of the picture counts, and ``space`` in which
-    features are compared: ``target`` are statistics of that space.
+    features are compared: ``target`` are statistics of that space. ``stride`` is that of the layer in pixels, where
+    parts of a picture are to add up to the last bit.
     """
 
     layer: str
@@ -138,9 +138,9 @@ class StyleLoss:
     scale: float
     visible: Tensor | None = None
     space: Space = OWN
+    stride: int | None = None
 
     additive: ClassVar[bool] = True
-    is_linear: ClassVar[bool] = False
 
     @classmethod
     def relative(cls, layer: str, painting: Moments, visible: Tensor | None = None, space: Space = OWN) -> StyleLoss:
@@ -161,7 +161,7 @@ class StyleLoss:
         return (self.layer,)
 
     def summarize(self, seen: Features) -> Moments:
-        return moments(seen[self.layer], self.visible, self._count)
+        return moments(seen[self.layer], self.visible, self._count, self.stride)
 
     @cached_property
     def _count(self) -> float | None:
@@ -190,7 +190,6 @@ class TotalVariationLoss:
 
     layers: ClassVar[tuple[str, ...]] = ()
     additive: ClassVar[bool] = True
-    is_linear: ClassVar[bool] = True
 
     def summarize(self, seen: Features) -> Tensor:
         pixels = seen[PIXELS]
@@ -213,8 +212,8 @@ class _Variation(torch.autograd.Function):
         across, down = pixels[..., :height, :].diff(dim=-1), pixels[..., :width].diff(dim=-2)
         ctx.power, ctx.shape, ctx.chroma = power, pixels.shape, chroma
         ctx.save_for_backward(across, down)
-        lengths = torch.stack([torch.linalg.vector_norm(each, power) for each in (across, down)])
-        return lengths.pow(power).sum()
+        lengths = (torch.linalg.vector_norm(each, power, dim=-1) for each in (across, down))
+        return torch.stack([each.pow(power).sum(dtype=widest(pixels.device)) for each in lengths]).sum()
 
     @staticmethod
     @once_differentiable

@@ -12,7 +12,7 @@ import torch
 from impasto.allocator import can_keep
 from impasto.device import Machine
 from impasto.errors import ImpastoError, OptionError
-from impasto.grid import Tiling, halo_of
+from impasto.grid import Tiling
 from impasto.networks import Network
 from impasto.pyramid import Level
 from impasto.spec import COARSEST_SIDE, StyleSpec, scaled_to_long_side
@@ -44,9 +44,8 @@ EVALUATED_VECTORS = 5
 KEPT_VECTORS = 4
 """Beside tiles, how many more are there if what is freed is kept; as measured at 8192 pixels."""
 
-TILED = 0.09e9
-"""Bytes of what is copied out of the tiles, and of the targets that are kept for each, for each byte that a number of
-the network has; as measured."""
+COPIED = 1.5
+"""Of the first layer's features of a tile, what is copied out of it; as measured."""
 
 SMALLEST_TILE = 128
 """Side in pixels: smaller tiles would be little but halo."""
@@ -166,23 +165,32 @@ class Footprint:
             return 0.0
         layers = network.guarded(self.spec.content_layers)
         values = sum(network.width_of_target(layer) / network.stride(layer) ** 2 for layer in layers)
-        return level.pixels * values * self.machine.dtype.itemsize * 4 / 3
+        tiling, pixels = self._tiling(level), level.pixels
+        if tiling.apart:  # those of wider cores, which are what is padded on the way there
+            pixels = tiling.seen(level.canvas, network, self._layers)[0] or pixels
+        return pixels * values * self.machine.dtype.itemsize * 4 / 3
+
+    def _tiling(self, level: Level) -> Tiling:
+        """That of ``level``, or one of a single tile."""
+        return Tiling.in_precision(level.tile or max(level.canvas), self.machine.dtype)
+
+    @property
+    def _layers(self) -> set[str]:
+        return {*self.spec.content_layers, *self.spec.style_layers}
 
     def _features(self, level: Level, network: Network, *, keeps_freed: bool) -> float:
         """What is kept for the way back: of the whole picture, or of the largest padded tile."""
         itemsize = self.machine.dtype.itemsize
-        layers = {*self.spec.content_layers, *self.spec.style_layers}
-        tiling = Tiling(level.tile or max(level.canvas), halo_of(self.machine.dtype))
-        padded = tiling.largest(level.canvas, network, layers)
+        padded = self._tiling(level).largest(level.canvas, network, self._layers)
         # The first layer may be seen again instead of kept (see SeenAgain), if it is looked at.
         first = next(conv for _, conv in network)
-        forgets = first.layer in layers and network.forgets_first
+        forgets = first.layer in self._layers and network.forgets_first
         kept = network.values_per_pixel + (0 if forgets else first.outputs)
         # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
         needed = padded * itemsize * ((0.81 if network.forgets_first else 1.03) * kept + 12)
         if keeps_freed:  # much of which fits nothing else; as measured
             needed *= 1.97 + 0.115 * itemsize if network.forgets_first else 2.18 - 0.12 * itemsize
-        return needed + (TILED * itemsize if padded < level.pixels else 0.0)
+        return needed + (COPIED * first.outputs * padded * itemsize if padded < level.pixels else 0.0)
 
 
 def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | None) -> list[Level]:

@@ -73,9 +73,8 @@ class Objective:
             values.append(here)
             gradient = slope if gradient is None else add_halved(slope, gradient)
         assert gradient is not None
-        weighted = {name: value for each in values[::-1] for name, value in each.items()}
-        loss = torch.stack([value.to(pixels.dtype) for value in weighted.values()]).sum()
-        return Evaluation(loss, gradient, weighted)
+        weighted = {name: value.to(pixels.dtype) for each in values[::-1] for name, value in each.items()}
+        return Evaluation(torch.stack(list(weighted.values())).sum(), gradient, weighted)
 
 
 def halved(image: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from impasto.grid import Tile, Tiling, whole
 from impasto.hardware import hardware_name
 from impasto.image.resize import surrounded
 from impasto.losses import ContentLoss, StyleLoss, TotalVariationLoss
-from impasto.moments import Moments, moments
+from impasto.moments import BLOCK, Moments, moments
 from impasto.networks import Network
 from impasto.objective import Objective, halved
 from impasto.spec import COARSEST_SIDE, StyleSpec, doublings
@@ -111,6 +111,13 @@ class _How:
         if self.tiling is None:
             return whole(picture.size)
         return self.tiling.tiles(picture.size, self.extractor.network, layers)
+
+    def tiles_back(self, tiles: tuple[Tile, ...], layers: Collection[str]) -> tuple[Tile, ...]:
+        """The same for the way back; none if they are the same there."""
+        if self.tiling is None or len(tiles) == 1 or not self.tiling.apart:
+            return ()
+        widening = self.tiling.widening(self.extractor.network, layers)
+        return tuple(tile.widened(widening) for tile in tiles)
 
     def look(self, picture: _Seen, tile: Tile, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
         """What the core of a tile has of the named layers, one after the other."""
@@ -209,35 +216,51 @@ def _octave(
         if photo.shows_anything(stride(layer)) and painting.shows_anything(stride(layer))
     }
     tiles = how.tiles(photo, {*content, *style})
+    back = how.tiles_back(tiles, {*content, *style})
     terms = []
-    for layer, losses in _content_losses(how, photo, content, wanted.is_relative, tiles).items():
-        terms.append(Term(f"content {layer}{suffix}", content[layer], losses))
+    for layer, (parts, parts_back) in _content_losses(how, photo, content, wanted.is_relative, tiles, back).items():
+        terms.append(Term(f"content {layer}{suffix}", content[layer], parts, parts_back))
     for layer, target in _recalled(how, painting, style).items():
         make = StyleLoss.relative if wanted.is_relative else StyleLoss.mean_squared
-        loss = make(layer, target, None, extractor.space(layer))
-        parts = tuple(replace(loss, visible=how.visible(photo, tile, layer)) for tile in tiles)
-        terms.append(Term(f"style {layer}{suffix}", style[layer], parts))
+        loss = replace(make(layer, target, None, extractor.space(layer)), stride=stride(layer))
+        pair = (
+            tuple(replace(loss, visible=how.visible(photo, tile, layer)) for tile in each) for each in (tiles, back)
+        )
+        terms.append(Term(f"style {layer}{suffix}", style[layer], *pair))
     if smoothness is not None:
         weight, variation = smoothness
-        terms.append(Term("smoothness", weight, tuple(replace(variation, size=tile.size) for tile in tiles)))
-    return Octave(tuple(terms), tiles)
+        pair = (tuple(replace(variation, size=tile.size) for tile in each) for each in (tiles, back))
+        terms.append(Term("smoothness", weight, *pair))
+    return Octave(tuple(terms), tiles, back)
 
 
 def _content_losses(
-    how: _How, photo: _Seen, layers: Collection[str], is_relative: bool, tiles: Sequence[Tile]
-) -> dict[str, tuple[ContentLoss, ...]]:
-    """For each layer the parts of its loss; their features are kept tile by tile, if they are."""
+    how: _How, photo: _Seen, layers: Collection[str], is_relative: bool, tiles: Sequence[Tile], back: Sequence[Tile]
+) -> dict[str, tuple[tuple[ContentLoss, ...], tuple[ContentLoss, ...]]]:
+    """For each layer the parts of its loss, and those for the way ``back``, if tiles are wider there. Their features
+    are kept tile by tile, if they are."""
     make = ContentLoss.relative if is_relative else ContentLoss.mean_squared
     parts: dict[str, list[ContentLoss]] = {layer: [] for layer in layers}
-    for tile in tiles if layers else ():
+    wide: dict[str, list[ContentLoss]] = {layer: [] for layer in layers}
+    for tile, wider in zip(tiles, back or tiles, strict=True) if layers else ():
         with torch.no_grad():
-            for layer, features in how.look(photo, tile, layers):
+            for layer, features in how.look(photo, wider, layers):
                 # A part of the features would keep those of the whole tile.
-                own = features if tile.is_whole else features.clone()
-                loss = make(layer, own, how.visible(photo, tile, layer), how.extractor.space(layer))
-                again = partial(_seen_again, how, photo, tile, layer)
-                parts[layer].append(loss if how.keep_content else replace(loss, target=again))
-    return {layer: _of_one_scale(losses) for layer, losses in parts.items()}
+                own, stride = features if tile.is_whole else features.clone(), how.extractor.network.stride(layer)
+                core = tile.core_of_core(own, wider, stride)
+                loss = make(layer, core, how.visible(photo, tile, layer), how.extractor.space(layer))
+                target = loss.space.features(own)
+                parts[layer].append(_aimed(how, photo, tile, loss, tile.core_of_core(target, wider, stride)))
+                if back:
+                    loss = replace(loss, visible=how.visible(photo, wider, layer))
+                    wide[layer].append(_aimed(how, photo, wider, loss, target))
+    return {layer: (_of_one_scale(losses), _of_one_scale(wide[layer])) for layer, losses in parts.items()}
+
+
+def _aimed(how: _How, photo: _Seen, tile: Tile, loss: ContentLoss, target: Tensor) -> ContentLoss:
+    """At the ``target`` of the core of ``tile``, or at what finds it each time."""
+    again = partial(_seen_again, how, photo, tile, loss.layer)
+    return replace(loss, target=target if how.keep_content else again)
 
 
 def _seen_again(how: _How, photo: _Seen, tile: Tile, layer: str) -> Tensor:
@@ -267,6 +290,7 @@ def _recalled(how: _How, painting: _Seen, layers: Collection[str]) -> dict[str, 
         "layers": sorted(layers),
         "tiling": how.tiling,
         "reduced": painting.reduced,
+        "blocks": BLOCK,
     }
     found = how.recall(painting.pixels, painting.alpha, described, lambda: _moments(how, painting, layers))
     return {layer: found[layer].to(extractor.device) for layer in layers}
@@ -278,7 +302,8 @@ def _moments(how: _How, painting: _Seen, layers: Collection[str]) -> dict[str, M
     for tile in how.tiles(painting, layers) if layers else ():
         with torch.no_grad():
             for layer, features in how.look(painting, tile, layers):
-                sums[layer].add(moments(features, how.visible(painting, tile, layer)))
+                stride = how.extractor.network.stride(layer)
+                sums[layer].add(moments(features, how.visible(painting, tile, layer), stride=stride))
     wide = torch.float64 if how.extractor.dtype == torch.float64 else torch.float32
     return {layer: total.summary.to(wide) for layer, total in sums.items()}
 

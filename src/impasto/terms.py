@@ -13,24 +13,35 @@ __all__ = ["Octave", "Term"]
 
 @dataclass(frozen=True)
 class Term:
-    """One named loss and its weight: ``parts`` summarize a tile each; the value of their sum is that of any of them."""
+    """One named loss and its weight: ``parts`` summarize a tile each; the value of their sum is that of any of them.
+
+    ``back`` are those for the way back, if tiles are wider there.
+    """
 
     name: str
     weight: float
     parts: tuple[Loss, ...]
+    back: tuple[Loss, ...] = ()
 
     @property
     def loss(self) -> Loss:
         """What takes the value of the sum of all summaries."""
         return self.parts[0]
 
+    @property
+    def parts_back(self) -> tuple[Loss, ...]:
+        """What summarizes each tile on the way back."""
+        return self.back or self.parts
+
 
 @dataclass(frozen=True)
 class Octave:
-    """The terms that look at the picture at one size, and the tiles in which they do."""
+    """The terms that look at the picture at one size, and the tiles in which they do; ``back`` are the tiles of the way
+    back, if they are wider there: each has all that decides the gradient of the narrower one's core."""
 
     terms: tuple[Term, ...]
     tiles: tuple[Tile, ...]
+    back: tuple[Tile, ...] = ()
 
     def __post_init__(self) -> None:
         for term in self.terms:
@@ -39,6 +50,11 @@ class Octave:
                     f"The loss '{term.name}' has to see the whole picture at once, which does not fit: use a smaller"
                     " --size, more --memory, or leave that loss out."
                 )
+
+    @property
+    def tiles_back(self) -> tuple[Tile, ...]:
+        """The tiles of the way back."""
+        return self.back or self.tiles
 
     @property
     def layers(self) -> set[str]:

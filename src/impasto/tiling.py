@@ -3,14 +3,13 @@
 What a loss knows of a picture is a summary that adds over tiles, so d loss / d summary is the same for all of them.
 Pass 1 looks at the tiles without gradient and adds their summaries up; then d loss / d summary is taken once, of small
 tensors; pass 2 looks at each tile again and goes back from its own summary with that gradient. Only a tile's core is
-summarized, and its gradient reaches over the padded tile, where it is added. At any time there are the features of one
-padded tile only.
+summarized, and its gradient reaches over the padded tile, where it is added; or tiles are wider on the way back, and
+have all of the gradient of their cores. At any time there are the features of one padded tile only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from impasto.device import sent
 from impasto.features import Extractor, Features
 from impasto.grid import Tile
 from impasto.losses import PIXELS, Loss
-from impasto.moments import Moments
+from impasto.moments import Moments, widest
 from impasto.terms import Octave, Term
 
 __all__ = ["Sum", "at_once", "evaluate_octave", "in_tiles", "look_at"]
@@ -40,48 +39,48 @@ def at_once(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Valu
     """The same by a single look at the picture, whose features are kept for the way back."""
     with torch.enable_grad():
         seen = sent(picture.detach(), extractor.device).requires_grad_()
-        summaries = summarized(extractor, seen, octave, 0)
+        summaries = summarized(extractor, seen, octave.tiles[0], {term.name: term.loss for term in octave.terms})
         values = {term.name: term.weight * term.loss.value(summaries[term.name]) for term in octave.terms}
         (gradient,) = torch.autograd.grad(_total(values), seen)
     return {name: value.detach() for name, value in values.items()}, gradient.to(picture.device)
 
 
 def in_tiles(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Values, Tensor]:
-    """The same by two looks at each tile. What is linear needs the second one only.
+    """The same by two looks at each tile.
 
     The picture may be elsewhere than the extractor, which gets a tile at a time.
     """
     device = extractor.device
     sums = {term.name: Sum() for term in octave.terms}
-    twice = replace(octave, terms=tuple(term for term in octave.terms if not term.loss.is_linear))
-    for number, tile in enumerate(octave.tiles) if twice.terms else ():
-        with torch.no_grad():
-            for name, summary in summarized(extractor, sent(tile.padded(picture), device), twice, number).items():
-                sums[name].add(summary)
-    slopes = {term.name: _slopes(term, sums[term.name], device) for term in octave.terms}
-    gradient = torch.zeros_like(picture)
     for number, tile in enumerate(octave.tiles):
+        losses = {term.name: term.parts[number] for term in octave.terms}
+        with torch.no_grad():
+            for name, summary in summarized(extractor, sent(tile.padded(picture), device), tile, losses).items():
+                sums[name].add(summary)
+    slopes = {term.name: _slopes(term, sums[term.name]) for term in octave.terms}
+    gradient = torch.zeros_like(picture)
+    for number, (tile, wider) in enumerate(zip(octave.tiles, octave.tiles_back, strict=True)):
+        losses = {term.name: term.parts_back[number] for term in octave.terms}
         with torch.enable_grad():
-            part = sent(tile.padded(picture).detach(), device).requires_grad_()
-            summaries = summarized(extractor, part, octave, number)
-            tile.padded(gradient).add_(_back(summaries, slopes, part).to(gradient.device))
-        for term in octave.terms:
-            if term.loss.is_linear:
-                sums[term.name].add(summaries[term.name].detach())
+            part = sent(wider.padded(picture).detach(), device).requires_grad_()
+            here = _back(summarized(extractor, part, wider, losses), slopes, part).to(gradient.device)
+        if wider is tile:
+            tile.padded(gradient).add_(here)
+        else:
+            tile.part(gradient, 1).copy_(tile.core_of_padded(here, wider))
     return {term.name: term.weight * term.loss.value(sums[term.name].summary) for term in octave.terms}, gradient
 
 
-def summarized(extractor: Extractor, padded: Tensor, octave: Octave, number: int) -> dict[str, Any]:
-    """What the terms know of the tile of that ``number``, each as soon as its layers are seen; by name.
+def summarized(extractor: Extractor, padded: Tensor, tile: Tile, losses: Mapping[str, Loss]) -> dict[str, Any]:
+    """What the ``losses`` know of the core of ``tile``, each as soon as its layers are seen; by name.
 
     As the way back goes the other way round, the gradient in a layer is made when all behind it is done.
     """
-    tile = octave.tiles[number]
-    seen = {PIXELS: tile.bordered(padded)}
-    waiting = {term.name: term.parts[number] for term in octave.terms}
+    seen, waiting = {PIXELS: tile.bordered(padded)}, dict(losses)
+    layers = {layer for loss in losses.values() for layer in loss.layers}
     summaries, again = _ready(waiting, seen), SeenAgain()
     with again.hooks():
-        for layer, features in look_at(extractor, padded, tile, octave.layers, again):
+        for layer, features in look_at(extractor, padded, tile, layers, again):
             seen[layer] = features
             summaries |= _ready(waiting, seen)
     return summaries
@@ -117,15 +116,13 @@ class Sum:
 
 
 def _widened(summary: Any) -> Any:
-    """A Tensor or Moments in float64."""
-    device = (summary.second if isinstance(summary, Moments) else summary).device
-    return summary if device.type == "mps" else summary.to(torch.float64)
+    """A Tensor or Moments in the precision of sums."""
+    return summary.to(widest((summary.second if isinstance(summary, Moments) else summary).device))
 
 
-def _slopes(term: Term, total: Sum, device: torch.device) -> list[Tensor | None]:
+def _slopes(term: Term, total: Sum) -> list[Tensor | None]:
     """d weighted value / d each tensor of the summary; None where that does not matter."""
-    # What is linear has the same slope everywhere, and its sum is not known yet.
-    summary = _widened(torch.zeros((), device=device)) if term.loss.is_linear else total.summary
+    summary = total.summary
     with torch.enable_grad():
         leaves = [tensor.detach().requires_grad_() for tensor in _tensors(summary)]
         value = term.weight * term.loss.value(_with_tensors(summary, leaves))
@@ -154,4 +151,4 @@ def _with_tensors(summary: Tensor | Moments, tensors: list[Tensor]) -> Tensor | 
 
 
 def _total(values: Mapping[str, Tensor]) -> Tensor:
-    return torch.stack(list(values.values())).sum()
+    return torch.stack([value.to(widest(value.device)) for value in values.values()]).sum()

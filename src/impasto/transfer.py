@@ -11,7 +11,7 @@ from torch import Tensor
 from impasto.color import with_colors_of
 from impasto.device import Machine
 from impasto.features import Extractor
-from impasto.grid import Tiling, halo_of
+from impasto.grid import Tiling
 from impasto.image.picture import Picture
 from impasto.image.resize import resize, surrounded
 from impasto.memory import Footprint
@@ -88,7 +88,7 @@ class Transfer:
 
     def tiling(self, level: Level) -> Tiling | None:
         """The tiles in which ``level`` is looked at; None for the whole picture."""
-        return Tiling(level.tile, halo_of(self.machine.dtype)) if level.tile else None
+        return Tiling.in_precision(level.tile, self.machine.dtype) if level.tile else None
 
     @property
     def finish(self) -> Callable[[Tensor], Tensor] | None:
