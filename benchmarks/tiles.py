@@ -29,7 +29,7 @@ from torch import Tensor
 from benchmarks.machine import commit, device_name
 from benchmarks.networks.runs import Pictures
 from impasto.allocator import keeping_freed_memory
-from impasto.grid import Tile, Tiling, exact_halo
+from impasto.grid import Tile, Tiling
 from impasto.objective import bounded
 from impasto.optimize import optimize
 from impasto.prepare import prepare
@@ -136,7 +136,7 @@ def main() -> None:
     transfer = prepared(Pictures(parsed.folder).paths((content, style)), parsed.size, parsed.network, parsed.precision)
     spec, network = transfer.spec, transfer.extractor(transfer.levels[0]).network
     tiling = Tiling.in_precision(parsed.tiles[0], transfer.machine.dtype)
-    halo = tiling.halo or exact_halo(network, {*spec.content_layers, *spec.style_layers})
+    halo = tiling.around(network, {*spec.content_layers, *spec.style_layers})
     with nullcontext() if parsed.hand_back else keeping_freed_memory():
         found, noise = compared(transfer, parsed.tiles, parsed.rounds)
     print(f"{parsed.size} px, {network.name}, {transfer.machine.precision}, halo {halo}\n")

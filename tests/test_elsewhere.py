@@ -82,7 +82,8 @@ with FakeTensorMode(allow_non_fake_inputs=True):
     }
     with Answering():
         extractor = Extractor(network, weights, device="gpu:0", dtype=torch.bfloat16)
-    for home, tiling, has_alpha in product(["gpu:0", "cpu"], [None, Tiling(128, 64)], [False, True]):
+    tilings = [None, Tiling(128, 64), Tiling(128, 16, unit=128, apart=True)]
+    for home, tiling, has_alpha in product(["gpu:0", "cpu"], tilings, [False, True]):
         check(extractor, home, tiling, has_alpha)
 print("checked")
 """

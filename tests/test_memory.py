@@ -153,7 +153,7 @@ def test_elsewhere_there_is_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_last_resort_is_to_look_at_the_content_again() -> None:
     in_fp32 = footprint(torch.float32)
-    smallest = level(4096, tile=128, history=2, history_precision="bf16")
+    smallest = level(4096, tile=256, history=2, history_precision="bf16")
     least = in_fp32.least_of_level(smallest)
     assert fit_memory([level(4096)], in_fp32, 1.01 * LEEWAY * least) == [smallest]
     assert fit_memory([level(4096)], in_fp32, 0.99 * LEEWAY * least) == [replace(smallest, targets="again")]
@@ -190,7 +190,7 @@ def test_tiles_are_halved_until_they_are_too_small() -> None:
     tried = [level(1000)]
     while tried[-1].tile != memory.SMALLEST_TILE:
         tried.append(in_smaller_tiles(tried[-1], CPU))
-    assert [each.tile for each in tried] == [0, 500, 250, 128]
+    assert [each.tile for each in tried] == [0, 500, 256]
     with pytest.raises(ImpastoError, match="smaller --size"):
         in_smaller_tiles(tried[-1], CPU)
 

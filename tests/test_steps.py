@@ -202,7 +202,7 @@ def test_without_memory_for_the_smallest_tiles_it_says_what_to_do(
     make_transfer: MakeTransfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transfer = make_transfer()
-    failing(MemoryError(), 2, monkeypatch)  # the smallest tiles are of 128 pixels
+    failing(MemoryError(), 2, monkeypatch)  # the smallest tiles are of 256 pixels
     with pytest.raises(ImpastoError, match="smaller --size"):
         list(Steps(transfer))
 

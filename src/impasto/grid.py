@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from impasto.moments import BLOCK
 from impasto.networks import Network
 
-__all__ = ["Span", "Tile", "Tiling", "exact_halo", "whole"]
+__all__ = ["BLOCK", "Span", "Tile", "Tiling", "exact_halo", "whole"]
+
+BLOCK = 256
+"""Pixels: the side of the squares of which sums in bfloat16 are taken. What is cut between them adds up to the same."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Tiling:
 
     def widening(self, network: Network, layers: Collection[str]) -> int:
         """By how many pixels tiles are widened on the way back."""
-        return self._halo(network, layers) if self.apart else 0
+        return self.around(network, layers) if self.apart else 0
 
     def tiles(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> tuple[Tile, ...]:
         """The tiles of a picture of (height, width) ``size``, of which ``network`` is to see ``layers``."""
@@ -155,13 +157,13 @@ class Tiling:
         return math.prod(max(span.last - span.first for span in each) for each in spans)
 
     def _spans(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> tuple[list[Span], list[Span]]:
-        halo, stride = self._halo(network, layers), _stride(network, layers)
+        halo, stride = self.around(network, layers), _stride(network, layers)
         if size[0] * size[1] <= (self.side + 2 * (halo + self.widening(network, layers))) ** 2:
             return [_whole(size[0])], [_whole(size[1])]
         rows, columns = (_spans(length, self.side, halo, max(stride, self.unit), stride) for length in size)
         return rows, columns
 
-    def _halo(self, network: Network, layers: Collection[str]) -> int:
+    def around(self, network: Network, layers: Collection[str]) -> int:
         """The pixels that are seen around a core."""
         halo, stride = exact_halo(network, layers), _stride(network, layers)
         halo = halo if self.halo is None else min(halo, self.halo)

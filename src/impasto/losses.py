@@ -70,15 +70,14 @@ class ContentLoss:
     def relative(cls, layer: str, photo: Tensor, visible: Tensor | None = None, space: Space = OWN) -> ContentLoss:
         """1 for a picture of which the layer sees nothing; ``photo`` are the features of the photo."""
         target = space.features(photo)
-        squares = _weighted(_wide(target).square(), visible)
-        scale = max(float(squares.sum(dtype=widest(squares.device))), 1e-12)
+        scale = max(float(_Squares.apply(target, visible)), 1e-12)  # type: ignore[no-untyped-call]
         return cls(layer, target, scale, visible, space)
 
     @classmethod
     def mean_squared(cls, layer: str, photo: Tensor, visible: Tensor | None = None, space: Space = OWN) -> ContentLoss:
         """Mean squared error."""
         channels = space.channels(photo.shape[1])
-        positions = float(_weighted(torch.ones_like(photo[:, :1]), visible).float().sum())
+        positions = float(_weighted(torch.ones_like(photo[:, :1]), visible).sum(dtype=widest(photo.device)))
         return cls(layer, space.features(photo), positions * channels, visible, space)
 
     @property
@@ -108,13 +107,10 @@ class _Squares(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         difference, visible = ctx.saved_tensors
-        factor = 2 * gradient if visible is None else _weighted(2 * gradient, visible)
+        factor = 2 * gradient  # a single number, which widens nothing
+        if visible is not None:
+            factor = factor * visible.to(difference.device, torch.promote_types(difference.dtype, torch.float32))
         return (difference * factor).to(difference.dtype), None
-
-
-def _wide(values: Tensor) -> Tensor:
-    """In single precision at least."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _weighted(values: Tensor, visible: Tensor | None) -> Tensor:
@@ -166,7 +162,7 @@ class StyleLoss:
     @cached_property
     def _count(self) -> float | None:
         """The positions that are visible, found out once."""
-        return None if self.visible is None else float(self.visible.sum())
+        return None if self.visible is None else float(self.visible.sum(dtype=widest(self.visible.device)))
 
     def value(self, summary: Moments) -> Tensor:
         return self.space.energy(self.space.statistics(summary) - self.target) / self.scale
@@ -220,7 +216,7 @@ class _Variation(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         across, down = ctx.saved_tensors
         along, below = (2 * gradient * each if ctx.power == 2 else gradient * each.sign() for each in (across, down))
-        result = gradient.new_zeros(ctx.shape)
+        result = across.new_zeros(ctx.shape)
         beside, under = result[..., : along.shape[-2], :], result[..., : below.shape[-1]]
         beside[..., 1:] += along
         beside[..., :-1] -= along

@@ -47,11 +47,11 @@ KEPT_VECTORS = 4
 COPIED = 1.5
 """Of the first layer's features of a tile, what is copied out of it; as measured."""
 
-SMALLEST_TILE = 128
-"""Side in pixels: smaller tiles would be little but halo."""
-
 TILES = (2048, 1024, 768, 512, 256)
-"""Sides of the tiles to choose from; the larger, the less is looked at twice."""
+"""Sides in pixels of the tiles to choose from; the larger, the less is looked at twice."""
+
+SMALLEST_TILE = TILES[-1]
+"""Smaller tiles would be little but halo."""
 
 SHORTER = (0.5, 0.25)
 """Shares of the history to choose from, once all of it is kept in bfloat16 and still too much."""
@@ -264,7 +264,7 @@ def _choices(level: Level, footprint: Footprint) -> Iterator[Level]:
 
 def _with_history(level: Level, history: int, tiles: Sequence[int]) -> Iterator[Level]:
     """With so many pairs, in bfloat16."""
-    for side in (*tiles, SMALLEST_TILE):
+    for side in tiles or (SMALLEST_TILE,):
         yield replace(level, tile=side, history=history, history_precision="bf16")
 
 

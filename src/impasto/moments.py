@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK", "Moments", "moments", "widest"]
+from impasto.grid import BLOCK
 
-BLOCK = 256
-"""Pixels: the side of the squares of which sums in bfloat16 are taken. What is cut between them adds up to the same."""
+__all__ = ["Moments", "moments", "widest"]
 
 CHUNKS = 8
 """Parts of a block of which products of bfloat16 are taken: few enough to be fast, and many enough to be precise."""
@@ -83,16 +82,18 @@ def moments(
     ``visible``, 1 x 1 x H x W in [0, 1], says how much each position counts; all of them fully unless given.
     Its sum is ``count``, for those who know it: to find it out means to wait for the device. In bfloat16 positions that
     are ``stride`` pixels apart are taken in blocks of BLOCK x BLOCK pixels, so that parts of a picture that are cut
-    between blocks add up to the same as the whole, to the last bit.
+    between blocks add up to the same as the whole, on a CPU in practice to the last bit.
     """
-    positions = features[0].permute(1, 2, 0)  # a view of channels_last memory
-    block = max(1, BLOCK // stride) if stride else max(positions.shape[:2], default=1)
+    positions = features.squeeze(0).permute(1, 2, 0)  # a view of channels_last memory
+    # For a GPU, blocks would be many small tasks.
+    stride = stride if features.device.type == "cpu" else None
+    block = max(1, BLOCK // stride) if stride else max(1, *positions.shape[:2])
     if visible is None:
         number = float(positions.shape[0] * positions.shape[1])
         return Moments(number, *_Sums.apply(positions, None, block))  # type: ignore[no-untyped-call]
     wide = torch.float64 if features.dtype == torch.float64 else torch.float32
-    weight = visible[0].permute(1, 2, 0).to(features.device, wide)
-    count = float(weight.sum()) if count is None else count
+    weight = visible.squeeze(0).permute(1, 2, 0).to(features.device, wide)
+    count = float(weight.sum(dtype=widest(weight.device))) if count is None else count
     return Moments(count, *_Sums.apply(positions, weight, block))  # type: ignore[no-untyped-call]
 
 
@@ -101,8 +102,8 @@ class _Sums(torch.autograd.Function):
     g + X (G + Gᵀ), times the weight, and of X no copy is kept.
 
     In bfloat16 both are taken of chunks of blocks, which are added up in float32, and the blocks in float64, in which
-    numbers of so few digits lose none: fast, and the relative error stays below 1e-3. (``sum(dtype=torch.float32)``
-    would convert everything first; a CPU takes ten times longer for that.)
+    numbers of so few digits hardly ever lose one: fast, and the relative error stays below 1e-3. (To take sums of all
+    positions in float32 would convert everything first; a CPU takes ten times longer for that.)
     """
 
     @staticmethod
@@ -140,7 +141,7 @@ class _Sums(torch.autograd.Function):
 
 
 def _rows(positions: Tensor) -> Tensor:
-    """H x W x C -> H W x C."""
+    """H x W x C -> (H * W) x C."""
     return positions.reshape(-1, positions.shape[-1])
 
 

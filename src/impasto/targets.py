@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.device import sent
 from impasto.errors import OptionError
 from impasto.features import Extractor
-from impasto.grid import Tile, Tiling, whole
+from impasto.grid import BLOCK, Tile, Tiling
 from impasto.hardware import hardware_name
-from impasto.image.resize import surrounded
+from impasto.looks import Look, Recall, Viewed
 from impasto.losses import ContentLoss, StyleLoss, TotalVariationLoss
-from impasto.moments import BLOCK, Moments, moments
+from impasto.moments import Moments, moments
 from impasto.networks import Network
-from impasto.objective import Objective, halved
+from impasto.objective import Objective
 from impasto.spec import COARSEST_SIDE, StyleSpec, doublings
 from impasto.terms import Octave, Term
-from impasto.tiling import Sum, look_at
+from impasto.tiling import Sum
 
-__all__ = ["Recall", "number_of_octaves", "style_transfer_objective"]
-
-Recall: TypeAlias = Callable[
-    [Tensor, Tensor | None, Mapping[str, object], Callable[[], dict[str, Moments]]], dict[str, Moments]
-]
-"""(painting, its alpha, how it is looked at, what looks at it) -> its moments by layer."""
+__all__ = ["number_of_octaves", "style_transfer_objective"]
 
 CHROMA = 3.3
 """How much more color counts in smoothness than lightness. Networks trained on photos hardly look at the finest color,
@@ -71,8 +63,8 @@ def style_transfer_objective(
     evaluated.
     Raises OptionError if nothing is wanted.
     """
-    how = _How(extractor, tiling, recall, keep_content)
-    photo, painting = _Seen(content, content_alpha), _Seen(style, style_alpha)
+    how = Look(extractor, tiling, recall, keep_content)
+    photo, painting = Viewed(content, content_alpha), Viewed(style, style_alpha)
     wanted = _Wanted.of(spec, extractor.network)
     count = number_of_octaves(photo.size, painting.size, spec.octaves)
     photo = photo.surrounded(margin)
@@ -95,75 +87,6 @@ def number_of_octaves(picture: tuple[int, int], painting: tuple[int, int], wante
     side = min(*picture, *painting)
     possible = [count for count in range(2, wanted + 1) if side >= COARSEST_SIDE * 2 ** (count - 1)]
     return max(possible, default=1)
-
-
-@dataclass(frozen=True)
-class _How:
-    """How pictures are looked at: see ``style_transfer_objective``."""
-
-    extractor: Extractor
-    tiling: Tiling | None
-    recall: Recall | None
-    keep_content: bool
-
-    def tiles(self, picture: _Seen, layers: Collection[str]) -> tuple[Tile, ...]:
-        """Those of ``picture``, or the whole of it."""
-        if self.tiling is None:
-            return whole(picture.size)
-        return self.tiling.tiles(picture.size, self.extractor.network, layers)
-
-    def tiles_back(self, tiles: tuple[Tile, ...], layers: Collection[str]) -> tuple[Tile, ...]:
-        """The same for the way back; none if they are the same there."""
-        if self.tiling is None or len(tiles) == 1 or not self.tiling.apart:
-            return ()
-        widening = self.tiling.widening(self.extractor.network, layers)
-        return tuple(tile.widened(widening) for tile in tiles)
-
-    def look(self, picture: _Seen, tile: Tile, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
-        """What the core of a tile has of the named layers, one after the other."""
-        return look_at(self.extractor, sent(tile.padded(picture.pixels), self.extractor.device), tile, layers)
-
-    def visible(self, picture: _Seen, tile: Tile, layer: str) -> Tensor | None:
-        """The visible share of each position that the core of a tile has of ``layer``."""
-        stride = self.extractor.network.stride(layer)
-        visible = picture.visible(stride)
-        return None if visible is None else tile.part(visible, stride)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A picture that is looked at, and how visible the pixels of the whole one are that it is ``reduced`` from:
-    ``pooled`` by the stride of layers, once that was asked for."""
-
-    pixels: Tensor
-    alpha: Tensor | None
-    reduced: int = 1
-    pooled: dict[int, Tensor] = field(default_factory=dict)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.pixels.shape[-2], self.pixels.shape[-1]
-
-    def surrounded(self, margin: int) -> _Seen:
-        """With a margin, before any stride was asked for."""
-        alpha = None if self.alpha is None else surrounded(self.alpha, margin)
-        return _Seen(surrounded(self.pixels, margin), alpha, self.reduced)
-
-    def halved(self) -> _Seen:
-        return _Seen(halved(self.pixels), self.alpha, 2 * self.reduced)
-
-    def visible(self, stride: int) -> Tensor | None:
-        """The visible share of each position of a layer, 1 x 1 x H x W; None where there is no transparency."""
-        if self.alpha is None:
-            return None
-        if stride not in self.pooled:
-            self.pooled[stride] = F.avg_pool2d(self.alpha, self.reduced * stride)
-        return self.pooled[stride]
-
-    def shows_anything(self, stride: int) -> bool:
-        """Not so for an object at the border that a deep layer's last whole position leaves out."""
-        visible = self.visible(stride)
-        return visible is None or bool(visible.any())
 
 
 @dataclass(frozen=True)
@@ -199,9 +122,9 @@ def _times(layers: Mapping[str, float], factor: float) -> dict[str, float]:
 
 
 def _octave(
-    how: _How,
-    photo: _Seen,
-    painting: _Seen,
+    how: Look,
+    photo: Viewed,
+    painting: Viewed,
     wanted: _Wanted,
     number: int,
     smoothness: tuple[float, TotalVariationLoss] | None,
@@ -229,13 +152,13 @@ def _octave(
         terms.append(Term(f"style {layer}{suffix}", style[layer], *pair))
     if smoothness is not None:
         weight, variation = smoothness
-        pair = (tuple(replace(variation, size=tile.size) for tile in each) for each in (tiles, back))
-        terms.append(Term("smoothness", weight, *pair))
+        sized = (tuple(replace(variation, size=tile.size) for tile in each) for each in (tiles, back))
+        terms.append(Term("smoothness", weight, *sized))
     return Octave(tuple(terms), tiles, back)
 
 
 def _content_losses(
-    how: _How, photo: _Seen, layers: Collection[str], is_relative: bool, tiles: Sequence[Tile], back: Sequence[Tile]
+    how: Look, photo: Viewed, layers: Collection[str], is_relative: bool, tiles: Sequence[Tile], back: Sequence[Tile]
 ) -> dict[str, tuple[tuple[ContentLoss, ...], tuple[ContentLoss, ...]]]:
     """For each layer the parts of its loss, and those for the way ``back``, if tiles are wider there. Their features
     are kept tile by tile, if they are."""
@@ -249,21 +172,21 @@ def _content_losses(
                 own, stride = features if tile.is_whole else features.clone(), how.extractor.network.stride(layer)
                 core = tile.core_of_core(own, wider, stride)
                 loss = make(layer, core, how.visible(photo, tile, layer), how.extractor.space(layer))
-                target = loss.space.features(own)
-                parts[layer].append(_aimed(how, photo, tile, loss, tile.core_of_core(target, wider, stride)))
                 if back:
-                    loss = replace(loss, visible=how.visible(photo, wider, layer))
-                    wide[layer].append(_aimed(how, photo, wider, loss, target))
-    return {layer: (_of_one_scale(losses), _of_one_scale(wide[layer])) for layer, losses in parts.items()}
+                    target = loss.space.features(own)
+                    loss = replace(loss, target=tile.core_of_core(target, wider, stride))
+                    at_all = replace(loss, target=target, visible=how.visible(photo, wider, layer))
+                    wide[layer].append(_kept(how, photo, wider, at_all))
+                parts[layer].append(_kept(how, photo, tile, loss))
+    return {layer: (_of_one_scale(losses), tuple(wide[layer])) for layer, losses in parts.items()}
 
 
-def _aimed(how: _How, photo: _Seen, tile: Tile, loss: ContentLoss, target: Tensor) -> ContentLoss:
-    """At the ``target`` of the core of ``tile``, or at what finds it each time."""
-    again = partial(_seen_again, how, photo, tile, loss.layer)
-    return replace(loss, target=target if how.keep_content else again)
+def _kept(how: Look, photo: Viewed, tile: Tile, loss: ContentLoss) -> ContentLoss:
+    """With its target, that of the core of ``tile``, or with what finds it each time."""
+    return loss if how.keep_content else replace(loss, target=partial(_seen_again, how, photo, tile, loss.layer))
 
 
-def _seen_again(how: _How, photo: _Seen, tile: Tile, layer: str) -> Tensor:
+def _seen_again(how: Look, photo: Viewed, tile: Tile, layer: str) -> Tensor:
     """The target that was found for a tile."""
     with torch.no_grad():
         ((_, features),) = how.look(photo, tile, [layer])
@@ -276,7 +199,7 @@ def _of_one_scale(losses: Sequence[ContentLoss]) -> tuple[ContentLoss, ...]:
     return tuple(replace(loss, scale=scale) for loss in losses)
 
 
-def _recalled(how: _How, painting: _Seen, layers: Collection[str]) -> dict[str, Moments]:
+def _recalled(how: Look, painting: Viewed, layers: Collection[str]) -> dict[str, Moments]:
     """The painting's moments, remembered or found."""
     extractor = how.extractor
     if how.recall is None or not layers:
@@ -296,7 +219,7 @@ def _recalled(how: _How, painting: _Seen, layers: Collection[str]) -> dict[str, 
     return {layer: found[layer].to(extractor.device) for layer in layers}
 
 
-def _moments(how: _How, painting: _Seen, layers: Collection[str]) -> dict[str, Moments]:
+def _moments(how: Look, painting: Viewed, layers: Collection[str]) -> dict[str, Moments]:
     """The painting's moments of each layer, added up over its tiles."""
     sums = {layer: Sum() for layer in layers}
     for tile in how.tiles(painting, layers) if layers else ():

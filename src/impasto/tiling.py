@@ -63,11 +63,11 @@ def in_tiles(extractor: Extractor, picture: Tensor, octave: Octave) -> tuple[Val
         losses = {term.name: term.parts_back[number] for term in octave.terms}
         with torch.enable_grad():
             part = sent(wider.padded(picture).detach(), device).requires_grad_()
-            here = _back(summarized(extractor, part, wider, losses), slopes, part).to(gradient.device)
+            here = _back(summarized(extractor, part, wider, losses), slopes, part)
         if wider is tile:
-            tile.padded(gradient).add_(here)
+            tile.padded(gradient).add_(here.to(gradient.device))
         else:
-            tile.part(gradient, 1).copy_(tile.core_of_padded(here, wider))
+            tile.part(gradient, 1).copy_(tile.core_of_padded(here, wider).to(gradient.device))
     return {term.name: term.weight * term.loss.value(sums[term.name].summary) for term in octave.terms}, gradient
 
 

@@ -14,6 +14,7 @@ from impasto.features import Extractor
 from impasto.grid import Tiling
 from impasto.image.picture import Picture
 from impasto.image.resize import resize, surrounded
+from impasto.looks import Recall
 from impasto.memory import Footprint
 from impasto.objective import Evaluation, Objective
 from impasto.optimize import Step
@@ -23,7 +24,7 @@ from impasto.result import Result
 from impasto.solvers import LBFGS, Adam, Solver
 from impasto.spec import StyleSpec
 from impasto.styles import KeptStyles
-from impasto.targets import Recall, style_transfer_objective
+from impasto.targets import style_transfer_objective
 
 __all__ = ["Transfer"]
 
