@@ -78,7 +78,7 @@ def compared(transfer: Transfer, sides: list[int], rounds: int) -> tuple[list[di
         {
             "tile": side,
             "tiles": len(objectives[side].octaves[0].tiles),
-            "times longer": median(a / b for a, b in zip(seconds[side], seconds[0], strict=True)),
+            "times longer": median([a / b for a, b in zip(seconds[side], seconds[0], strict=True)] or [float("nan")]),
             "gradient error": error(gradients[side], gradients[0]),
         }
         for side in sides
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--network", default="vgg19")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of timing; 0: none")
     parser.add_argument("--evaluations", type=int, default=30)
     parser.add_argument("--hand-back", action="store_true")
     parsed = parser.parse_args()

@@ -157,22 +157,18 @@ def _of_positions_in_chunks(positions: Tensor, weight: Tensor | None) -> tuple[T
     """The same in bfloat16; the sums are in float32."""
     scaled = positions if weight is None else positions * weight.sqrt().to(positions.dtype)
     chunks, rest = _chunks(scaled, CHUNKS)
-    second = _added(torch.bmm(chunks.transpose(1, 2), chunks), rest.T @ rest)
+    second = torch.bmm(chunks.transpose(1, 2), chunks).sum(dim=0, dtype=torch.float32)
+    if len(rest):
+        second += rest.T @ rest
     if weight is not None:
         return (positions * weight).sum(dim=0), second
     chunks, rest = _chunks(positions, CHUNKS_OF_SUMS)
-    return chunks.sum(dim=1).float().sum(dim=0) + rest.sum(dim=0), second
+    total = chunks.sum(dim=1).float().sum(dim=0)
+    return total + rest.sum(dim=0) if len(rest) else total, second
 
 
 def _symmetric(of_products: Tensor, positions: Tensor) -> Tensor:
     return (of_products + of_products.T).to(positions.dtype)
-
-
-def _added(parts: Tensor, total: Tensor) -> Tensor:
-    """The sum of all ``parts``, of few digits, and of ``total``, in which they are added up."""
-    for part in parts:
-        total += part
-    return total
 
 
 def _chunks(positions: Tensor, count: int) -> tuple[Tensor, Tensor]:
