@@ -35,6 +35,9 @@ __all__ = [
 PROBE_SIDES = (32, 160, 320, 640, 1440)
 """Sides in pixels of the pictures that are timed, until one takes long enough to tell something."""
 
+TELLING_SIDE = 640
+"""The same for what it takes to hand memory back: of small pictures that is little."""
+
 ENOUGH = 0.15
 """Seconds an evaluation has to take to stand for larger ones."""
 
@@ -224,9 +227,19 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float, f
     octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
     per_pixel = max(seconds - octaves * tiny, 0.0) / max(side**2 - octaves * smallest**2, 1)
     handed_back = 1.0
-    if _hands_back(transfer, extractor.network.name) and transfer.footprint.keeps_freed(_probed(extractor, side)):
-        handed_back = max(1.0, _time_evaluation(transfer, extractor, side, hands_back=True) / seconds)
+    if _hands_back(transfer, extractor.network.name):
+        handed_back = _times_longer_handed_back(transfer, extractor)
     return max(tiny - per_pixel * smallest**2, 0.0), per_pixel, handed_back
+
+
+def _times_longer_handed_back(transfer: Transfer, extractor: Extractor) -> float:
+    """How many times as long an evaluation takes that hands back what is freed; 1 if there is no room to keep that of
+    any picture that is large enough to tell."""
+    side = max(side for side in _probes(transfer, extractor) if side <= TELLING_SIDE)
+    if not transfer.footprint.keeps_freed(_probed(extractor, side)):
+        return 1.0
+    kept, handed_back = (_time_evaluation(transfer, extractor, side, hands_back=each) for each in (False, True))
+    return max(1.0, handed_back / kept)
 
 
 def _fits(transfer: Transfer, extractor: Extractor, side: int) -> bool:
