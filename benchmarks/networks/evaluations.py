@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from impasto.allocator import keeping_freed_memory
 from impasto.device import using_threads
 from impasto.objective import Evaluate, bounded
 from impasto.prepare import prepare
@@ -40,7 +41,7 @@ def time_evaluations(
         level = transfer.levels[-1]
         runs[name] = bounded(transfer.objective(level)), transfer.starting_point(level)
     seconds: dict[str, list[float]] = {name: [] for name in networks}
-    with using_threads(run.threads):
+    with using_threads(run.threads), keeping_freed_memory():  # as runs do that have room for it
         for number in range(rounds + 1):
             for name, (evaluate, start) in runs.items():
                 took = _seconds(evaluate, start)
