@@ -78,7 +78,7 @@ def compared(transfer: Transfer, sides: list[int], rounds: int) -> tuple[list[di
         {
             "tile": side,
             "tiles": len(objectives[side].octaves[0].tiles),
-            "times longer": median([a / b for a, b in zip(seconds[side], seconds[0], strict=True)] or [float("nan")]),
+            "times longer": median(a / b for a, b in zip(seconds[side], seconds[0], strict=True)) if rounds else None,
             "gradient error": error(gradients[side], gradients[0]),
         }
         for side in sides
@@ -143,7 +143,8 @@ def main() -> None:
     print("| tile | tiles | times longer | gradient error |\n|---:|---:|---:|---:|")
     for row in found:
         print(
-            f"| {row['tile']} | {row['tiles']} | {row['times longer']:.2f} | {row['gradient error']:.1e} |", flush=True
+            f"| {row['tile']} | {row['tiles']} | {row['times longer'] or 0:.2f} | {row['gradient error']:.1e} |",
+            flush=True,
         )
     print(f"\nnoise of {NOISE} in the pixels: {noise:.1e}", flush=True)
     seams = seam(transfer, parsed.tiles[0], parsed.evaluations) if parsed.evaluations else {}

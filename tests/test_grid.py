@@ -60,7 +60,7 @@ def test_without_layers_only_the_next_pixels_are_seen(tiny: Network) -> None:
     assert [tile.padded_size for tile in tiles] == [(11, 11)] * 4
 
 
-@given(height=sides, width=sides, side=st.integers(16, 100))
+@given(height=st.integers(350, 800), width=st.integers(350, 800), side=st.integers(16, 64))
 def test_wider_tiles_hold_the_narrower_ones(height: int, width: int, side: int) -> None:
     tiling, picture = Tiling(side, unit=32, apart=True), torch.arange(height * width).view(1, 1, height, width)
     tiles = tiling.tiles((height, width), VGG19, LAYERS)
@@ -76,10 +76,8 @@ def test_wider_tiles_hold_the_narrower_ones(height: int, width: int, side: int) 
                 tile.core_of_core(wide.part(positions, stride), wide, stride), tile.part(positions, stride)
             )
         assert (tile.rows.start % 32, tile.columns.start % 32) == (0, 0)
-    there, back = tiling.seen((height, width), VGG19, LAYERS)
-    if len(tiles) > 1:
-        areas = [[rows * columns for rows, columns in (each.padded_size for each in some)] for some in (tiles, wider)]
-        assert (there, back) == (sum(areas[0]), sum(areas[1]))
-        assert tiling.largest((height, width), VGG19, LAYERS) == max(areas[1])
-    else:
-        assert (there, back) == (0, height * width)
+    areas = [[rows * columns for rows, columns in (each.padded_size for each in some)] for some in (tiles, wider)]
+    assert len(tiles) > 1 or height * width <= (side + 320) ** 2
+    assert tiling.largest((height, width), VGG19, LAYERS) == max(areas[1])
+    expected = (sum(areas[0]) if len(tiles) > 1 else 0, sum(areas[1]))
+    assert tiling.seen((height, width), VGG19, LAYERS) == expected

@@ -140,6 +140,8 @@ def test_what_is_freed_of_giants_is_not_kept_beside_tiles_without_room_for_it() 
     giant = Level((8192, 8192), (8192, 8192), 1, tile=1800)  # as much is seen at once as was then, in tiles of 2048
     assert 0.95 < footprint().of_level(giant) / 14.04e9 < 1.15  # results/giant.jsonl, where it was kept
     assert not footprint(gigabytes=12).keeps_freed(giant)
+    giant = Level((4096, 4096), (4096, 4096), 3, tile=768)
+    assert 0.95 < footprint().least_of_level(giant) / 3.335e9 < 1.15
 
 
 def test_elsewhere_there_is_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:

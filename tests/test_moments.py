@@ -214,7 +214,7 @@ def test_in_bfloat16_parts_that_are_cut_between_blocks_add_up_to_the_same_bits(s
 
 
 def test_blocks_are_as_precise_as_the_whole() -> None:
-    features = random_features(6, 90, 70, dtype=torch.bfloat16)
-    exact, ours = moments(features.double()), moments(features, stride=16)
-    assert (ours.second - exact.second).norm() / exact.second.norm() < 1e-3
-    assert (ours.sum - exact.sum).norm() / exact.sum.norm() < 1e-3
+    features = random_features(6, 190, 170, dtype=torch.bfloat16)
+    exact, whole, ours = moments(features.double()), moments(features), moments(features, stride=4)
+    for each, once, wanted in ((ours.second, whole.second, exact.second), (ours.sum, whole.sum, exact.sum)):
+        assert (each - wanted).norm() / wanted.norm() < max(5e-4, (once - wanted).norm() / wanted.norm())

@@ -15,7 +15,7 @@ from impasto.errors import OptionError
 from impasto.hardware import bf16_speedup, has_native_bf16
 from impasto.spec import RunOptions
 
-__all__ = ["Machine", "resolve_machine", "sent", "usable_cores", "using_threads"]
+__all__ = ["Machine", "resolve_machine", "sent", "usable_cores", "using_threads", "widest"]
 
 
 LEAST_GAIN = 1.1
@@ -74,6 +74,11 @@ def usable_cores() -> int:
 _lock = Lock()
 _uses: list[int] = []
 """What was set before the first use of threads that is going on, once for each of them."""
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The precision in which sums are added up on ``device``: Apple's have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

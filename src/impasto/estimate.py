@@ -141,7 +141,8 @@ def _of_step(cost: Cost, level: Level, *, first: bool) -> float:
 def measure_cost(transfer: Transfer) -> Cost:
     """Time each network's objective on one tiny picture and on larger ones, the best of some runs each; and keep it.
 
-    On a CPU that takes about a second a network. Evaluations are linear in the pixels once they are long enough.
+    On a CPU that takes about a second a network, and some more where memory is handed back. Evaluations are linear in
+    the pixels once they are long enough.
     """
     measured = {name: _measured(transfer, extractor) for name, extractor in transfer.extractors.items()}
     for name, numbers in measured.items():
@@ -175,7 +176,7 @@ def _about(transfer: Transfer, name: str) -> str:
     smooth = "smooth" if spec.tv_weight else "as it is"
     keeps = transfer.footprint.keeps_freed(_probed(transfer.extractors[name], largest))
     memory = "kept" if keeps else "not kept"
-    both = ", and handed back" if keeps and _hands_back(transfer, name) else ""
+    both = ", and handed back" if _hands_back(transfer, name) else ""
     about = f"{machine.threads} threads, {layers}, {seen}, {spec.normalization}, {smooth}, memory is {memory}{both}"
     return f"{name} {machine.precision}, {about}"
 
@@ -226,20 +227,13 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float, f
     # The tiny one has one octave.
     octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
     per_pixel = max(seconds - octaves * tiny, 0.0) / max(side**2 - octaves * smallest**2, 1)
-    handed_back = 1.0
-    if _hands_back(transfer, extractor.network.name):
-        handed_back = _times_longer_handed_back(transfer, extractor)
-    return max(tiny - per_pixel * smallest**2, 0.0), per_pixel, handed_back
-
-
-def _times_longer_handed_back(transfer: Transfer, extractor: Extractor) -> float:
-    """How many times as long an evaluation takes that hands back what is freed; 1 if there is no room to keep that of
-    any picture that is large enough to tell."""
-    side = max(side for side in _probes(transfer, extractor) if side <= TELLING_SIDE)
-    if not transfer.footprint.keeps_freed(_probed(extractor, side)):
-        return 1.0
-    kept, handed_back = (_time_evaluation(transfer, extractor, side, hands_back=each) for each in (False, True))
-    return max(1.0, handed_back / kept)
+    fixed, handed_back = max(tiny - per_pixel * smallest**2, 0.0), 1.0
+    if per_pixel and _hands_back(transfer, extractor.network.name):
+        side = max(side for side in _probes(transfer, extractor) if side <= TELLING_SIDE)
+        seconds = _time_evaluation(transfer, extractor, side, hands_back=True)
+        octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
+        handed_back = max(1.0, (seconds - octaves * fixed) / side**2 / per_pixel)
+    return fixed, per_pixel, handed_back
 
 
 def _fits(transfer: Transfer, extractor: Extractor, side: int) -> bool:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from impasto.device import widest
 from impasto.features import Features
-from impasto.moments import Moments, moments, widest
+from impasto.moments import Moments, moments
 from impasto.space import OWN, Space
 
 __all__ = ["PIXELS", "ContentLoss", "Loss", "StyleLoss", "TotalVariationLoss"]

@@ -69,7 +69,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def in_smaller_tiles(level: Level, device: torch.device) -> Level:
-    """The same in tiles of a quarter of the pixels; if they are as small as is of use, from main memory where there is
+    """The same in tiles of half the side; if they are as small as is of use, from main memory where there is
     another one, else raise ImpastoError."""
     largest = level.tile or max(level.canvas)
     if largest <= SMALLEST_TILE and level.vectors == "device" and device.type == "cuda":

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.device import widest
 from impasto.grid import BLOCK
 
-__all__ = ["Moments", "moments", "widest"]
+__all__ = ["Moments", "moments"]
 
 CHUNKS = 8
 """Parts of a block of which products of bfloat16 are taken: few enough to be fast, and many enough to be precise."""
@@ -69,15 +70,10 @@ class Moments:
         return self.gram - torch.outer(self.mean, self.mean)
 
 
-def widest(device: torch.device) -> torch.dtype:
-    """The precision in which sums are added up on ``device``."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
 def moments(
     features: Tensor, visible: Tensor | None = None, count: float | None = None, stride: int | None = None
 ) -> Moments:
-    """Sum up 1 x C x H x W over its H x W positions; differentiable; sums of bfloat16 are in float64.
+    """Sum up 1 x C x H x W over its H x W positions; differentiable; sums of bfloat16 are in float64 where there is.
 
     ``visible``, 1 x 1 x H x W in [0, 1], says how much each position counts; all of them fully unless given.
     Its sum is ``count``, for those who know it: to find it out means to wait for the device. In bfloat16 positions that
@@ -86,8 +82,8 @@ def moments(
     """
     positions = features.squeeze(0).permute(1, 2, 0)  # a view of channels_last memory
     # For a GPU, blocks would be many small tasks.
-    stride = stride if features.device.type == "cpu" else None
-    block = max(1, BLOCK // stride) if stride else max(1, *positions.shape[:2])
+    in_blocks = stride is not None and features.device.type == "cpu"
+    block = max(1, BLOCK // (stride or 1)) if in_blocks else max(1, *positions.shape[:2])
     if visible is None:
         number = float(positions.shape[0] * positions.shape[1])
         return Moments(number, *_Sums.apply(positions, None, block))  # type: ignore[no-untyped-call]

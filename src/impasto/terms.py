@@ -15,7 +15,7 @@ __all__ = ["Octave", "Term"]
 class Term:
     """One named loss and its weight: ``parts`` summarize a tile each; the value of their sum is that of any of them.
 
-    ``back`` are those for the way back, if tiles are wider there.
+    ``back`` summarize the tiles of the way back, if they are wider there; nobody asks for their value.
     """
 
     name: str
@@ -45,6 +45,8 @@ class Octave:
 
     def __post_init__(self) -> None:
         for term in self.terms:
+            if (len(term.parts), len(term.back)) != (len(self.tiles), len(self.back)):
+                raise ValueError(f"'{term.name}' needs a part for each tile, there and back")
             if len(self.tiles) > 1 and not term.loss.additive:
                 raise OptionError(
                     f"The loss '{term.name}' has to see the whole picture at once, which does not fit: use a smaller"
@@ -55,8 +57,3 @@ class Octave:
     def tiles_back(self) -> tuple[Tile, ...]:
         """The tiles of the way back."""
         return self.back or self.tiles
-
-    @property
-    def layers(self) -> set[str]:
-        """All that has to be seen."""
-        return {layer for term in self.terms for layer in term.loss.layers}

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from impasto.again import SeenAgain
-from impasto.device import sent
+from impasto.device import sent, widest
 from impasto.features import Extractor, Features
 from impasto.grid import Tile
 from impasto.losses import PIXELS, Loss
-from impasto.moments import Moments, widest
+from impasto.moments import Moments
 from impasto.terms import Octave, Term
 
 __all__ = ["Sum", "at_once", "evaluate_octave", "in_tiles", "look_at"]
