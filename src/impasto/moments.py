@@ -81,9 +81,8 @@ def moments(
     between blocks add up to the same as the whole, on a CPU in practice to the last bit.
     """
     positions = features.squeeze(0).permute(1, 2, 0)  # a view of channels_last memory
-    # For a GPU, blocks would be many small tasks.
-    in_blocks = stride is not None and features.device.type == "cpu"
-    block = max(1, BLOCK // (stride or 1)) if in_blocks else max(1, *positions.shape[:2])
+    in_blocks = features.device.type == "cpu"  # for a GPU they would be many small tasks
+    block = max(1, BLOCK // stride) if stride and in_blocks else max(1, *positions.shape[:2])
     if visible is None:
         number = float(positions.shape[0] * positions.shape[1])
         return Moments(number, *_Sums.apply(positions, None, block))  # type: ignore[no-untyped-call]
