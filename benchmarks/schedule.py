@@ -53,10 +53,9 @@ def from_colors_of_the_painting(transfer: Transfer) -> Transfer:
     return replace(transfer, init=match_color(transfer.content.pixels, transfer.style.pixels).clamp(0, 1))
 
 
-def with_details(before: Tensor, after: Tensor, photo: Tensor) -> Tensor:
-    """A picture that grew to ``after``, and the details of the photo that the smaller one could not have."""
-    coarse = resize(resize(photo, (before.shape[-2], before.shape[-1])), (photo.shape[-2], photo.shape[-1]))
-    return (after + photo - coarse).clamp(0, 1)
+def without_details(before: Tensor, photo: Tensor) -> Tensor:
+    """A picture at the size of ``photo``, and nothing of the photo that it did not have."""
+    return resize(before, (photo.shape[-2], photo.shape[-1]))
 
 
 def carried(old: Solver, new: Solver, before: Level, after: Level) -> None:
@@ -88,7 +87,7 @@ class Way:
 
     options: Mapping[str, Any] = field(default_factory=dict)
     prepared: Callable[[Transfer], Transfer] = lambda transfer: transfer
-    grown: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    grown: Callable[[Tensor, Tensor], Tensor] | None = None
     carries: Callable[[Level, Level], bool] = lambda before, after: False
     finest: Mapping[str, Any] = field(default_factory=dict)
     coarser: Mapping[str, Any] = field(default_factory=dict)
@@ -106,9 +105,7 @@ class Way:
         for place, level in enumerate(transfer.levels):
             here = transfer.starting_point(level, pixels.clamp(0, 1))
             if self.grown and last and last.size != level.size:
-                grown = self.grown(
-                    pixels, without_margin(here, level.margin), resize(transfer.content.pixels, level.size)
-                )
+                grown = self.grown(pixels.clamp(0, 1), resize(transfer.content.pixels, level.size))
                 here = surrounded(grown, level.margin)
             changes = self.finest if level.size == finest else self.coarser
             own = replace(transfer, spec=transfer.spec.model_copy(update=dict(changes)))
@@ -181,7 +178,7 @@ WAYS: dict[str, Way] = {
     "start in the painting's colors": Way(prepared=from_colors_of_the_painting),
     "start from the painting": Way({"init": "style"}),
     "start from noise": Way({"init": "noise"}),
-    "details of the photo when growing": Way(grown=with_details),
+    "without details of the photo": Way(grown=without_details),
     "without margins": Way(prepared=without_margins),
     "until it falls by less than 2 %": Way(falls=0.02),
     "until it falls by less than 5 %": Way(falls=0.05),

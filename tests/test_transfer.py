@@ -11,6 +11,7 @@ from torch import Tensor
 
 from impasto import transfer as module
 from impasto.device import Machine
+from impasto.image.resize import resize
 from impasto.networks import Network
 from impasto.prepare import Schedule, prepare
 from impasto.spec import RunOptions, StyleSpec
@@ -48,6 +49,18 @@ def test_vectors_live_where_the_level_says(make_transfer: MakeTransfer) -> None:
     assert transfer.home(level) == transfer.starting_point(level).device == torch.device("meta")
     elsewhere = replace(level, vectors="main memory")
     assert transfer.home(elsewhere) == transfer.starting_point(elsewhere).device == torch.device("cpu")
+
+
+def test_what_began_as_the_photo_grows_with_its_details(make_transfer: MakeTransfer) -> None:
+    transfer = make_transfer()
+    coarse, fine = transfer.levels[0], transfer.levels[-1]
+    photo = transfer.content.resized(fine.size).pixels
+    torch.testing.assert_close(transfer.starting_point(fine, resize(photo, coarse.size)), photo)
+    gray = torch.full((1, 3, *fine.size), 0.5)
+    assert torch.equal(transfer.starting_point(fine, gray), gray), "it did not grow"
+    assert torch.equal(transfer.starting_point(fine), photo), "the photo itself"
+    noise = replace(transfer, spec=transfer.spec.model_copy(update={"init": "noise"}))
+    torch.testing.assert_close(noise.starting_point(fine, gray[..., ::2, ::2]), gray)
 
 
 def test_a_run_that_looks_at_the_content_again_is_the_same(make_transfer: MakeTransfer) -> None:

@@ -13,7 +13,7 @@ from impasto.device import Machine
 from impasto.features import Extractor
 from impasto.grid import Tiling
 from impasto.image.picture import Picture
-from impasto.image.resize import resize, surrounded
+from impasto.image.resize import as_floats, grown, resize, surrounded
 from impasto.looks import Recall
 from impasto.memory import Footprint
 from impasto.objective import Evaluation, Objective
@@ -114,8 +114,17 @@ class Transfer:
         return replace(self, levels=tuple(levels), record=self.record.planned(levels))
 
     def starting_point(self, level: Level, previous: Tensor | None = None) -> Tensor:
-        """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its canvas."""
-        picture = resize(self.init if previous is None else previous, level.size)
+        """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its canvas.
+
+        A picture that began as the photo has the photo's details wherever it grows. A network would have to find them
+        again, and a small one sees too little of them for that.
+        """
+        picture = self.init if previous is None else previous
+        has_details = picture is self.content.stored or max(picture.shape[-2:]) >= max(level.size)
+        if self.spec.init == "content" and not has_details:
+            picture = grown(as_floats(picture), self.content.resized(level.size).pixels)
+        else:
+            picture = resize(picture, level.size)
         return surrounded(picture, level.margin).to(self.home(level))
 
     def result(self, steps: Iterable[Step]) -> Result:

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.schedule import WAYS, WINDOW, carried, table, until_slow, with_details
-from impasto.image.resize import resize
+from benchmarks.schedule import WAYS, WINDOW, carried, table, until_slow
 from impasto.objective import Evaluation
 from impasto.optimize import Step
 from impasto.presets import resolve_spec
@@ -23,14 +22,6 @@ def test_ways_have_options_that_exist() -> None:
     for way in WAYS.values():
         assert resolve_spec("standard", way.options)
         assert resolve_spec("standard", way.finest, way.coarser)
-
-
-def test_a_picture_that_only_grew_gets_its_details_back(picture: Picture) -> None:
-    photo = picture(32, 48).float()
-    small = resize(photo, (16, 24))
-    grown = resize(small, (32, 48))
-    assert (grown - photo).abs().mean() > 0.01
-    torch.testing.assert_close(with_details(small, grown, photo), photo.clamp(0, 1))
 
 
 @pytest.mark.parametrize(("falls", "after"), [(0.5, WINDOW + 1), (0.01, WINDOW + 10)])

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 import impasto.image.resize
-from impasto.image.resize import crop_to_aspect, resize, surrounded, without_margin
+from impasto.image.resize import crop_to_aspect, grown, resize, surrounded, without_margin
 
 sides = st.integers(1, 200)
 extreme = st.sampled_from([(1, 1), (1, 300), (300, 1), (2, 299), (17, 16)])
@@ -49,6 +49,22 @@ def test_the_filter_is_that_of_pillow_without_rounding_to_bytes(photo: Tensor, s
 def test_a_flat_color_stays(size: tuple[int, int]) -> None:
     color = torch.tensor([0.1, 0.5, 1.0]).view(1, 3, 1, 1)
     torch.testing.assert_close(resize(color.expand(1, 3, 20, 30), size), color.expand(1, 3, *size))
+
+
+def test_a_photo_that_shrank_and_grew_again_is_itself(photo: Tensor) -> None:
+    small = resize(photo, (18, 24))
+    assert (resize(small, (36, 48)) - photo).abs().mean() > 0.01
+    torch.testing.assert_close(grown(small, photo), photo)
+
+
+def test_what_grows_has_no_details_of_a_flat_photo_and_stays_in_range(photo: Tensor) -> None:
+    small = resize(photo, (18, 24))
+    torch.testing.assert_close(grown(small, torch.full_like(photo, 0.3)), resize(small, (36, 48)))
+    stripes = torch.zeros(1, 3, 36, 48)
+    stripes[..., ::2] = 1
+    white = grown(torch.ones(1, 3, 18, 24), stripes)
+    assert (white.min() >= 0, white.max() <= 1) == (True, True)
+    assert white.std() > 0.1
 
 
 def test_height_comes_before_width_and_channels_keep_their_place() -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["as_floats", "crop_to_aspect", "resampled", "resize"]
+__all__ = ["as_floats", "crop_to_aspect", "grown", "resampled", "resize", "surrounded", "without_margin"]
 
 STRIP = 1 << 24
 """Values of a channel that are made floats of at once, on the way to another size."""
@@ -42,6 +42,21 @@ def resampled(image: Tensor, size: tuple[int, int]) -> Tensor:
     for channel, resized in zip(image[0], result[0], strict=True):
         resized.copy_(_of_height(_of_width(channel, size[1]), size[0]))
     return result
+
+
+def grown(image: Tensor, photo: Tensor) -> Tensor:
+    """Bring 1 x 3 x H x W in [0, 1] to the larger size of ``photo``, with the details of it that the smaller size could
+    not have; float32 on the CPU.
+
+    So the coarser levels of a Laplacian pyramid are replaced, and the finest one is kept (Burt and Adelson, "The
+    Laplacian Pyramid as a Compact Image Code", 1983).
+    """
+    small, size = (image.shape[-2], image.shape[-1]), (photo.shape[-2], photo.shape[-1])
+    result = resampled(image, size)
+    for channel in range(result.shape[1]):  # one at a time, for the largest pictures
+        own = photo[:, channel : channel + 1]
+        result[:, channel : channel + 1].add_(own.to("cpu")).sub_(resampled(resampled(own, small), size))
+    return result.clamp_(0, 1)
 
 
 def _of_width(channel: Tensor, width: int) -> Tensor:
