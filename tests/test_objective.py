@@ -479,7 +479,7 @@ def test_a_student_shares_out_the_weights_by_what_it_sees(
     student_weights: tuple[Network, Weights], picture: Picture
 ) -> None:
     network, weights = student_weights
-    network = replace(network, trust={"relu5_1": 0.25}, guard=("relu3_1", 0.2))
+    network = replace(network, trust={"relu5_1": 0.25}, guard=("relu3_1", 0.2), balance=1.25)
     options = spec(content_layers="relu4_2", style_layers="relu1_1,relu5_1", content_weight=3.0, style_weight=2.0)
 
     def terms(normalization: str) -> dict[str, float]:
@@ -488,10 +488,11 @@ def test_a_student_shares_out_the_weights_by_what_it_sees(
         objective = style_transfer_objective(extractor, picture(16, 20, seed=1), picture(24, 18, seed=2), asked)
         return {term.name: term.weight for term in objective.octaves[0].terms if term.name != "smoothness"}
 
-    expected = {"content relu4_2": 2.4, "content relu3_1": 0.6, "style relu1_1": 1.6, "style relu5_1": 0.4}
+    expected = {"content relu4_2": 1.92, "content relu3_1": 0.48, "style relu1_1": 2.0, "style relu5_1": 0.5}
     assert terms("relative") == pytest.approx(expected)
     assert set(terms("classic")) == {"content relu4_2", "style relu1_1", "style relu5_1"}
-    assert terms("classic")["style relu5_1"] == terms("classic")["style relu1_1"]
+    assert terms("classic")["style relu5_1"] == terms("classic")["style relu1_1"] == 2.0
+    assert terms("classic")["content relu4_2"] == 3.0
 
 
 def test_the_gradient_through_a_students_maps_is_right(student: Extractor, picture: Picture) -> None:

@@ -62,7 +62,8 @@ class Network:
     ``md5`` and ``sha256`` its checksum; ``layout`` says how to read it. A network without a ``source`` is a part of the
     package. One with a ``teacher`` has, beside each layer, an affine map to the channels of the teacher's. Where it
     sees less than its teacher it counts less: ``trust`` says how far, for layers of style that do not count fully, and
-    ``guard`` is a layer and the share that it has in the content wherever deeper layers are compared.
+    ``guard`` is a layer and the share that it has in the content wherever deeper layers are compared. As a guard holds
+    the photo more firmly, ``balance`` multiplies the weight of the style and divides that of the content.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Network:
     teacher: Network | None = None
     trust: Mapping[str, float] = field(default_factory=dict, hash=False)
     guard: tuple[str, float] | None = None
+    balance: float = 1.0
 
     def __iter__(self) -> Iterator[tuple[int, Convolution]]:
         """Yield (block number from 0, convolution) from the picture to the deepest layer."""
@@ -256,11 +258,12 @@ COMPACT = Network(
     layout="ours",
     teacher=VGG19,
     trust={"relu5_1": 0.3},
-    guard=("relu3_4", 0.25),
+    guard=("relu3_1", 0.25),
+    balance=1.35,
 )
 """Less than a tenth of VGG-19's arithmetic, in the package. Its features are compared in VGG-19's own space, so that
 all weights of losses, and the dial between them, mean what they mean there. Of relu5_1 it guesses more than it sees,
-and what it does not see of relu4_2 it would change freely; ``trust`` and ``guard`` gave the best pictures
+and what it does not see of relu4_2 it would change freely; ``trust``, ``guard`` and ``balance`` gave the best pictures
 (training/README.md)."""
 
 NETWORKS: dict[str, Network] = {network.name: network for network in (VGG19, VGG19_TORCHVISION, COMPACT)}
