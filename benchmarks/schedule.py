@@ -23,7 +23,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor
 
 from benchmarks.networks.curves import Pair, choose_pairs
 from benchmarks.networks.runs import Judge, Pictures, StaleError
@@ -53,11 +52,6 @@ def from_colors_of_the_painting(transfer: Transfer) -> Transfer:
     return replace(transfer, init=match_color(transfer.content.pixels, transfer.style.pixels).clamp(0, 1))
 
 
-def without_details(before: Tensor, photo: Tensor) -> Tensor:
-    """A picture at the size of ``photo``, and nothing of the photo that it did not have."""
-    return resize(before, (photo.shape[-2], photo.shape[-1]))
-
-
 def carried(old: Solver, new: Solver, before: Level, after: Level) -> None:
     """Let a solver begin with the curvature that another one learned, brought to its size.
 
@@ -80,14 +74,15 @@ def carried(old: Solver, new: Solver, before: Level, after: Level) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """What is different: options; what is done to the prepared run; to a picture that has grown; to a new solver; the
-    options of the objective at the full size only, of those at coarser ones only; and the share of itself by which the
-    loss has to fall in ``WINDOW`` evaluations for a level to go on, the last one for as long as there is time.
+    """What is different: options; what is done to the prepared run; whether a picture that grows gets the photo's
+    details; which solvers begin with the curvature of the one before; the options of the objective at the full size
+    only, of those at coarser ones only; and the share of itself by which the loss has to fall in ``WINDOW`` evaluations
+    for a level to go on, the last one for as long as there is time.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     prepared: Callable[[Transfer], Transfer] = lambda transfer: transfer
-    grown: Callable[[Tensor, Tensor], Tensor] | None = None
+    has_details: bool = True
     carries: Callable[[Level, Level], bool] = lambda before, after: False
     finest: Mapping[str, Any] = field(default_factory=dict)
     coarser: Mapping[str, Any] = field(default_factory=dict)
@@ -95,7 +90,7 @@ class Way:
 
     def steps(self, transfer: Transfer, cost: Cost) -> Iterator[Step]:
         """As ``Steps``, with what is different."""
-        is_usual = self.grown is None and not self.finest and not self.coarser and self.falls is None
+        is_usual = self.has_details and not self.finest and not self.coarser and self.falls is None
         if is_usual and self.carries is Way.carries:
             yield from Steps(transfer)
             return
@@ -104,9 +99,8 @@ class Way:
         finest = transfer.levels[-1].size
         for place, level in enumerate(transfer.levels):
             here = transfer.starting_point(level, pixels.clamp(0, 1))
-            if self.grown and last and last.size != level.size:
-                grown = self.grown(pixels.clamp(0, 1), resize(transfer.content.pixels, level.size))
-                here = surrounded(grown, level.margin)
+            if not self.has_details:
+                here = surrounded(resize(pixels.clamp(0, 1), level.size), level.margin)
             changes = self.finest if level.size == finest else self.coarser
             own = replace(transfer, spec=transfer.spec.model_copy(update=dict(changes)))
             is_last = place + 1 == len(transfer.levels)
@@ -178,7 +172,7 @@ WAYS: dict[str, Way] = {
     "start in the painting's colors": Way(prepared=from_colors_of_the_painting),
     "start from the painting": Way({"init": "style"}),
     "start from noise": Way({"init": "noise"}),
-    "without details of the photo": Way(grown=without_details),
+    "without details of the photo": Way(has_details=False),
     "without margins": Way(prepared=without_margins),
     "until it falls by less than 2 %": Way(falls=0.02),
     "until it falls by less than 5 %": Way(falls=0.05),

@@ -493,6 +493,9 @@ def test_a_student_shares_out_the_weights_by_what_it_sees(
     assert set(terms("classic")) == {"content relu4_2", "style relu1_1", "style relu5_1"}
     assert terms("classic")["style relu5_1"] == terms("classic")["style relu1_1"] == 2.0
     assert terms("classic")["content relu4_2"] == 3.0
+    options = options.model_copy(update={"content_layers": {"relu3_1": 1.0}})  # which needs no guard, and no balance
+    expected = {"content relu3_1": 3.0, "style relu1_1": 1.6, "style relu5_1": 0.4}
+    assert terms("relative") == pytest.approx(expected)
 
 
 def test_the_gradient_through_a_students_maps_is_right(student: Extractor, picture: Picture) -> None:

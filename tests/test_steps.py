@@ -13,6 +13,7 @@ from torch import Tensor
 from impasto.device import Machine
 from impasto.errors import ImpastoError
 from impasto.features import Extractor
+from impasto.image.picture import Picture
 from impasto.objective import Evaluation, Objective
 from impasto.optimize import Step
 from impasto.pyramid import Level
@@ -98,9 +99,9 @@ def failing(error: Exception, at: int, monkeypatch: pytest.MonkeyPatch) -> list[
     tried, seen = [], 0
     look, evaluate = Transfer.objective, Objective.__call__
 
-    def objective(self: Transfer, level: Level) -> Objective:
+    def objective(self: Transfer, level: Level, content: Picture | None = None) -> Objective:
         tried.append(level.tile)
-        return look(self, level)
+        return look(self, level, content)
 
     def evaluate_or_fail(self: Objective, pixels: Tensor) -> Evaluation:
         nonlocal seen

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from impasto import transfer as module
 from impasto.device import Machine
-from impasto.image.resize import resize
+from impasto.image.resize import resize, without_margin
 from impasto.networks import Network
 from impasto.prepare import Schedule, prepare
+from impasto.record import Input
 from impasto.spec import RunOptions, StyleSpec
 from impasto.steps import Steps
 from impasto.transfer import Transfer
@@ -53,14 +56,51 @@ def test_vectors_live_where_the_level_says(make_transfer: MakeTransfer) -> None:
 
 def test_what_began_as_the_photo_grows_with_its_details(make_transfer: MakeTransfer) -> None:
     transfer = make_transfer()
-    coarse, fine = transfer.levels[0], transfer.levels[-1]
-    photo = transfer.content.resized(fine.size).pixels
-    torch.testing.assert_close(transfer.starting_point(fine, resize(photo, coarse.size)), photo)
-    gray = torch.full((1, 3, *fine.size), 0.5)
-    assert torch.equal(transfer.starting_point(fine, gray), gray), "it did not grow"
-    assert torch.equal(transfer.starting_point(fine), photo), "the photo itself"
-    noise = replace(transfer, spec=transfer.spec.model_copy(update={"init": "noise"}))
-    torch.testing.assert_close(noise.starting_point(fine, gray[..., ::2, ::2]), gray)
+    coarse, fine = transfer.levels[0], replace(transfer.levels[-1], margin=8)
+    photo = transfer.content.pixels
+    grown = transfer.starting_point(fine, resize(photo, coarse.size))
+    assert grown.shape == (1, 3, 112, 144)
+    torch.testing.assert_close(without_margin(grown, 8), photo)
+    gray = torch.full_like(photo, 0.5)
+    assert torch.equal(without_margin(transfer.starting_point(fine, gray), 8), gray), "it did not grow"
+
+
+@pytest.mark.parametrize("init", ["noise", "style"])
+def test_what_began_as_something_else_has_no_details_of_the_photo(init: str, make_transfer: MakeTransfer) -> None:
+    transfer = make_transfer(init=init)
+    small = resize(transfer.content.pixels, transfer.levels[0].size)
+    fine = transfer.levels[-1]
+    assert torch.equal(transfer.starting_point(fine, small), resize(small, fine.size))
+    # A file may be called like that.
+    file = Input(name=init, bytes=1, sha256="0" * 64)
+    given = transfer.record.model_copy(update={"inputs": {"init": file}})
+    torch.testing.assert_close(replace(transfer, record=given).starting_point(fine, small), transfer.content.pixels)
+
+
+def test_a_photo_that_is_smaller_than_its_result_is_where_it_starts(make_transfer: MakeTransfer) -> None:
+    transfer = make_transfer()
+    level = replace(transfer.levels[-1], size=(120, 160))
+    assert torch.equal(transfer.starting_point(level), resize(transfer.content.pixels, level.size))
+
+
+@pytest.mark.parametrize("kind", ["whole numbers", "gray", "transparent"])
+def test_a_run_grows_with_the_details_of_what_is_compared(kind: str, installed: Network) -> None:
+    generator = torch.Generator().manual_seed(0)
+    photo = torch.rand(1, 4 if kind == "transparent" else 3, 96, 128, generator=generator)
+    if kind == "transparent":
+        photo[:, 3, :, 64:] = 0
+    source = Image.fromarray((photo[0].permute(1, 2, 0) * 255).byte().numpy())
+    spec = StyleSpec(size="128", num_iterations=1, color="content" if kind == "gray" else "style")
+    painting = torch.rand(1, 3, 96, 96, generator=generator)
+    transfer = prepare(source, painting, spec, RunOptions(precision="fp32"))
+    steps = list(Steps(transfer))
+    (before, first) = next((a, b) for a, b in pairwise(steps) if a.size != b.size)
+    wanted = transfer.content.resized(first.size).pixels
+    small = before.within_margin.clamp(0, 1)
+    details = wanted - resize(resize(wanted, before.size), first.size)
+    expected = (resize(small, first.size) + details).clamp(0, 1)
+    torch.testing.assert_close(without_margin(first.pixels, first.margin), expected, atol=0.02, rtol=0)
+    assert (resize(small, first.size) - expected).abs().mean() > 0.05
 
 
 def test_a_run_that_looks_at_the_content_again_is_the_same(make_transfer: MakeTransfer) -> None:

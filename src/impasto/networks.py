@@ -62,8 +62,8 @@ class Network:
     ``md5`` and ``sha256`` its checksum; ``layout`` says how to read it. A network without a ``source`` is a part of the
     package. One with a ``teacher`` has, beside each layer, an affine map to the channels of the teacher's. Where it
     sees less than its teacher it counts less: ``trust`` says how far, for layers of style that do not count fully, and
-    ``guard`` is a layer and the share that it has in the content wherever deeper layers are compared. As a guard holds
-    the photo more firmly, ``balance`` multiplies the weight of the style and divides that of the content.
+    ``guard`` is a layer and the share that it has in the content wherever deeper layers are compared. As that holds the
+    photo more firmly, ``balance`` then multiplies the weight of the style and divides that of the content.
     """
 
     name: str

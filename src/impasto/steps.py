@@ -115,8 +115,11 @@ class Steps(Iterator[Step]):
     def _level(self, place: int, previous: Tensor | None, state: State | None = None) -> Iterator[Step]:
         """The steps of a level; where memory does not suffice after all, those that are left in smaller tiles."""
         transfer, level = self._transfer, self._transfer.levels[place]
+        content = None
         if state is None:
-            pixels, done, best = transfer.starting_point(level, previous), 0, None
+            self._solver = None  # its memory is not needed any more
+            content = transfer.content.resized(level.size)
+            pixels, done, best = transfer.starting_point(level, previous, content), 0, None
             log.debug("%s", level)
         else:
             level = replace(level, tile=state.step.tile)  # it may have become smaller on the way
@@ -130,7 +133,9 @@ class Steps(Iterator[Step]):
                 with keeping_freed_memory(keeps):
                     if state is not None:
                         (pixels, best), state = self._going_on(state, level, self._solver), None
-                    evaluate = replayed(bounded(transfer.objective(level)), pixels, in_tiles=level.tile > 0)
+                    objective, content = transfer.objective(level, content), None
+                    evaluate = replayed(bounded(objective), pixels, in_tiles=level.tile > 0)
+                    del objective
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
                         yield replace(step, finish=transfer.finish, **_about(place, level))
@@ -140,7 +145,7 @@ class Steps(Iterator[Step]):
                 if not is_out_of_memory(error):
                     raise
             # From here on nothing holds what was in memory when it failed.
-            evaluate = state = None
+            evaluate = state = content = None
             level, keeps = in_smaller_tiles(level, transfer.machine.device), False
             # As if another level began, which is what the record calls it.
             if best is not None:

@@ -107,7 +107,7 @@ class _Wanted:
             content, style = network.guarded(content), network.trusted(style)
         # A relative term is an average over layers; neural-style-pt adds the layers up.
         of_content, of_style = (sum(layers.values()) if is_relative else 1.0 for layers in (content, style))
-        balance = network.balance if is_relative else 1.0
+        balance = network.balance if content != spec.content_layers else 1.0  # only where it is guarded
         content_weight = spec.content_weight / balance * (2 * (1 - spec.strength)) ** 1.5 / max(of_content, 1e-12)
         style_weight = spec.style_weight * balance * (2 * spec.strength) ** 1.5 / max(of_style, 1e-12)
         return cls(_times(content, content_weight), _times(style, style_weight), is_relative)

@@ -13,7 +13,7 @@ from impasto.device import Machine
 from impasto.features import Extractor
 from impasto.grid import Tiling
 from impasto.image.picture import Picture
-from impasto.image.resize import as_floats, grown, resize, surrounded
+from impasto.image.resize import grown, resize, surrounded
 from impasto.looks import Recall
 from impasto.memory import Footprint
 from impasto.objective import Evaluation, Objective
@@ -59,10 +59,10 @@ class Transfer:
         """The network that looks at ``level``."""
         return self.extractors[level.network]
 
-    def objective(self, level: Level) -> Objective:
-        """What is minimized at ``level``."""
+    def objective(self, level: Level, content: Picture | None = None) -> Objective:
+        """What is minimized at ``level``; ``content`` is that of its size, if it was made before."""
         home = self.home(level)
-        content, style = self.content.resized(level.size), self.style.resized(level.style_size)
+        content, style = content or self.content.resized(level.size), self.style.resized(level.style_size)
         return style_transfer_objective(
             self.extractor(level),
             content.pixels.to(home),
@@ -113,19 +113,24 @@ class Transfer:
         """The same run with other evaluations at each size, or made in another way."""
         return replace(self, levels=tuple(levels), record=self.record.planned(levels))
 
-    def starting_point(self, level: Level, previous: Tensor | None = None) -> Tensor:
-        """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its canvas.
+    def starting_point(self, level: Level, previous: Tensor | None = None, content: Picture | None = None) -> Tensor:
+        """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its canvas;
+        ``content`` is that of its size, if it was made before.
 
-        A picture that began as the photo has the photo's details wherever it grows. A network would have to find them
-        again, and a small one sees too little of them for that.
+        A picture that began as one has the photo's details wherever it grows. A network would have to find them again,
+        and a small one sees too little of them for that.
         """
         picture = self.init if previous is None else previous
-        has_details = picture is self.content.stored or max(picture.shape[-2:]) >= max(level.size)
-        if self.spec.init == "content" and not has_details:
-            picture = grown(as_floats(picture), self.content.resized(level.size).pixels)
+        if self._has_details and picture is not self.content.stored and max(picture.shape[-2:]) < max(level.size):
+            picture = grown(picture, (content or self.content.resized(level.size)).pixels)
         else:
             picture = resize(picture, level.size)
         return surrounded(picture, level.margin).to(self.home(level))
+
+    @property
+    def _has_details(self) -> bool:
+        """Whether the run began as the photo or as any picture that was given; not as noise or the painting."""
+        return self.spec.init == "content" or "init" in self.record.inputs
 
     def result(self, steps: Iterable[Step]) -> Result:
         """Run through ``steps``, all of them or those until someone stopped, and keep the best picture."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -55,6 +56,24 @@ def test_it_begins_with_the_picture(color, cli, folder):
     assert distance("painted.png", "same.png") < 0.5
     assert cli("enlarge", "painted.png", "--size", "128", "--num-iterations", "1", "-o", "larger.png").code == 0
     assert distance("painted.png", "larger.png") < 0.5 * distance("painted.png", "photo.jpg")
+
+
+def test_what_is_enlarged_has_the_photos_details(cli, folder):
+    noise = np.random.default_rng(0).integers(64, 192, (96, 128, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("fine.png")
+    assert cli("stylize", "fine.png", "painting.png", *TWO_NETWORKS, "-o", "painted.png").code == 0
+    words = ("--size", "128", "--num-iterations", "1", "-o", "larger.png")
+    assert cli("enlarge", "painted.png", *words).code == 0
+    with Image.open("painted.png") as painted, Image.open("larger.png") as larger:
+        size, small = larger.size, painted.size
+        added = pixels(larger) - pixels(painted.resize(size, Image.Resampling.LANCZOS))
+    photo = Image.fromarray(noise)
+    coarse = photo.resize(small, Image.Resampling.LANCZOS).resize(size, Image.Resampling.LANCZOS)
+    assert np.corrcoef(added.ravel(), (pixels(photo) - pixels(coarse)).ravel())[0, 1] > 0.8
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB"), dtype=float)
 
 
 def test_what_a_picture_began_with_is_not_needed(painted, cli):
