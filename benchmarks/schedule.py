@@ -98,9 +98,11 @@ class Way:
         pixels, solver, last = as_floats(transfer.init), None, None
         finest = transfer.levels[-1].size
         for place, level in enumerate(transfer.levels):
-            here = transfer.starting_point(level, pixels.clamp(0, 1))
-            if not self.has_details:
-                here = surrounded(resize(pixels.clamp(0, 1), level.size), level.margin)
+            before = pixels.clamp(0, 1)
+            if self.has_details:
+                here = transfer.starting_point(level, before)
+            else:
+                here = surrounded(resize(before, level.size), level.margin)
             changes = self.finest if level.size == finest else self.coarser
             own = replace(transfer, spec=transfer.spec.model_copy(update=dict(changes)))
             is_last = place + 1 == len(transfer.levels)

@@ -142,6 +142,20 @@ def test_content_in_deep_layers_is_guarded_by_an_earlier_one(
     assert VGG19.guarded(given) == given
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"relu4_2": 2.0}, 1.5),
+        ({"relu3_1": 1.0}, 1.0),
+        ({"relu2_2": 1.0, "relu4_2": 1.0}, 1.5**0.5),
+        ({"relu4_2": 0.0}, 1.0),
+    ],
+)
+def test_the_style_counts_more_as_far_as_the_content_is_guarded(given: dict[str, float], expected: float) -> None:
+    assert replace(GUARDED, balance=1.5).balanced(given) == pytest.approx(expected)
+    assert VGG19.balanced(given) == 1
+
+
 def test_the_students_guard_and_trust_are_about_layers_that_it_has() -> None:
     for network in NETWORKS.values():
         assert set(network.trust) <= set(network.layers)

@@ -493,9 +493,11 @@ def test_a_student_shares_out_the_weights_by_what_it_sees(
     assert set(terms("classic")) == {"content relu4_2", "style relu1_1", "style relu5_1"}
     assert terms("classic")["style relu5_1"] == terms("classic")["style relu1_1"] == 2.0
     assert terms("classic")["content relu4_2"] == 3.0
+    style = {"style relu1_1": 1.6, "style relu5_1": 0.4}
     options = options.model_copy(update={"content_layers": {"relu3_1": 1.0}})  # which needs no guard, and no balance
-    expected = {"content relu3_1": 3.0, "style relu1_1": 1.6, "style relu5_1": 0.4}
-    assert terms("relative") == pytest.approx(expected)
+    assert terms("relative") == pytest.approx({"content relu3_1": 3.0} | style)
+    options = options.model_copy(update={"content_layers": {"relu4_2": 1.0}, "content_weight": 0.0})
+    assert terms("relative") == pytest.approx(style)
 
 
 def test_the_gradient_through_a_students_maps_is_right(student: Extractor, picture: Picture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -65,6 +66,29 @@ def test_nobody_sees_the_margin_and_the_next_size_starts_without_it(make_transfe
     assert torch.equal(fine.pixels, transfer.starting_point(transfer.levels[1], middle))
 
 
+def test_each_level_resizes_the_photo_once_and_lets_go_of_the_solver_before(
+    make_transfer: MakeTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer = with_margin(make_transfer())
+    resized, start, sizes, solvers = Picture.resized, Transfer.starting_point, [], []
+
+    def counted(self: Picture, size: tuple[int, int]) -> Picture:
+        if self is transfer.content:
+            sizes.append(size)
+        return resized(self, size)
+
+    def noticed(self: Transfer, *arguments: Any) -> Tensor:
+        solvers.append(steps._solver)
+        return start(self, *arguments)
+
+    monkeypatch.setattr(Picture, "resized", counted)
+    monkeypatch.setattr(Transfer, "starting_point", noticed)
+    steps = Steps(transfer)
+    assert len(list(steps)) == sum(level.iterations for level in transfer.levels)
+    assert sizes == [level.size for level in transfer.levels]
+    assert solvers == [None] * len(transfer.levels)
+
+
 def test_the_best_step_before_the_break_is_not_forgotten(make_transfer: MakeTransfer) -> None:
     transfer = make_transfer()
     steps = Steps(transfer)
@@ -99,9 +123,9 @@ def failing(error: Exception, at: int, monkeypatch: pytest.MonkeyPatch) -> list[
     tried, seen = [], 0
     look, evaluate = Transfer.objective, Objective.__call__
 
-    def objective(self: Transfer, level: Level, content: Picture | None = None) -> Objective:
+    def objective(self: Transfer, level: Level, *arguments: Any) -> Objective:
         tried.append(level.tile)
-        return look(self, level, content)
+        return look(self, level, *arguments)
 
     def evaluate_or_fail(self: Objective, pixels: Tensor) -> Evaluation:
         nonlocal seen

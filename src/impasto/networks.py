@@ -191,11 +191,19 @@ class Network:
         """Weights of content by layer, of which deeper layers leave a share to ``guard``; their sum stays."""
         if self.guard is None:
             return dict(content_layers)
-        name, share = self.guard
-        deeper = self.layers[self.layers.index(name) + 1 :]
+        (name, share), deeper = self.guard, self._guarded_layers
         guarded = {layer: weight * (1 - share if layer in deeper else 1) for layer, weight in content_layers.items()}
         given = share * sum(weight for layer, weight in content_layers.items() if layer in deeper)
         return guarded | {name: guarded.get(name, 0.0) + given} if given else guarded
+
+    def balanced(self, content_layers: Mapping[str, float]) -> float:
+        """By how much more the style counts: ``balance``, as far as ``content_layers`` are guarded."""
+        deeper = sum(weight for layer, weight in content_layers.items() if layer in self._guarded_layers)
+        return float(self.balance ** (deeper / max(sum(content_layers.values()), 1e-12)))
+
+    @property
+    def _guarded_layers(self) -> tuple[str, ...]:
+        return () if self.guard is None else self.layers[self.layers.index(self.guard[0]) + 1 :]
 
     def check_layer(self, layer: str) -> None:
         """Raise OptionError unless ``layer`` is one of this network's."""
@@ -263,8 +271,8 @@ COMPACT = Network(
 )
 """Less than a tenth of VGG-19's arithmetic, in the package. Its features are compared in VGG-19's own space, so that
 all weights of losses, and the dial between them, mean what they mean there. Of relu5_1 it guesses more than it sees,
-and what it does not see of relu4_2 it would change freely; ``trust``, ``guard`` and ``balance`` gave the best pictures
-(training/README.md)."""
+and what it does not see of relu4_2 it would change freely; ``trust`` and ``guard`` gave the best pictures, and
+``balance`` puts the dial back (training/README.md)."""
 
 NETWORKS: dict[str, Network] = {network.name: network for network in (VGG19, VGG19_TORCHVISION, COMPACT)}
 """Every network by name, the preferred one first."""

@@ -63,7 +63,8 @@ def _placed(value: Any, device: torch.device) -> Any:
 
 
 class Steps(Iterator[Step]):
-    """Optimize coarse to fine, yielding every evaluation; each size starts from the best of the one before.
+    """Optimize coarse to fine, yielding every evaluation; each size starts from the best of the one before
+    (see ``Transfer.starting_point``).
 
     With a ``state``, only the evaluations that were left when it was taken.
     """
@@ -133,9 +134,8 @@ class Steps(Iterator[Step]):
                 with keeping_freed_memory(keeps):
                     if state is not None:
                         (pixels, best), state = self._going_on(state, level, self._solver), None
-                    objective, content = transfer.objective(level, content), None
-                    evaluate = replayed(bounded(objective), pixels, in_tiles=level.tile > 0)
-                    del objective
+                    evaluate = replayed(bounded(transfer.objective(level, content)), pixels, in_tiles=level.tile > 0)
+                    content = None
                     for step in optimize(pixels, evaluate, self._solver, level.iterations, done=done, best=best):
                         pixels, done, best = step.pixels, step.index, step.better_than(best).without_gradient()
                         yield replace(step, finish=transfer.finish, **_about(place, level))

@@ -54,7 +54,7 @@ def style_transfer_objective(
     Departure from the paper: both terms are averaged over ``spec.octaves`` sizes of the same picture. One size sees
     structures of up to some 100 pixels only, so that a larger picture would keep less of the photo's composition and
     of the painting's larger forms at the same strength. And relative terms of a student count as far as it sees
-    (``Network.trusted``, ``Network.guarded``, ``Network.balance``).
+    (``Network.trusted``, ``Network.guarded``), and are balanced anew (``Network.balanced``).
 
     What ``recall`` returns stands for looking at the style, which it may do by calling what it is given last. With a
     ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome. If the
@@ -107,7 +107,8 @@ class _Wanted:
             content, style = network.guarded(content), network.trusted(style)
         # A relative term is an average over layers; neural-style-pt adds the layers up.
         of_content, of_style = (sum(layers.values()) if is_relative else 1.0 for layers in (content, style))
-        balance = network.balance if content != spec.content_layers else 1.0  # only where it is guarded
+        counts = is_relative and spec.content_weight > 0 and spec.strength < 1
+        balance = network.balanced(spec.content_layers) if counts else 1.0
         content_weight = spec.content_weight / balance * (2 * (1 - spec.strength)) ** 1.5 / max(of_content, 1e-12)
         style_weight = spec.style_weight * balance * (2 * spec.strength) ** 1.5 / max(of_style, 1e-12)
         return cls(_times(content, content_weight), _times(style, style_weight), is_relative)

@@ -60,7 +60,7 @@ class Transfer:
         return self.extractors[level.network]
 
     def objective(self, level: Level, content: Picture | None = None) -> Objective:
-        """What is minimized at ``level``; ``content`` is that of its size, if it was made before."""
+        """What is minimized at ``level``; ``content`` is the one at its size, if that is there already."""
         home = self.home(level)
         content, style = content or self.content.resized(level.size), self.style.resized(level.style_size)
         return style_transfer_objective(
@@ -115,22 +115,27 @@ class Transfer:
 
     def starting_point(self, level: Level, previous: Tensor | None = None, content: Picture | None = None) -> Tensor:
         """Where ``level`` starts: from ``previous``, or from what ``init`` asked for, brought to its canvas;
-        ``content`` is that of its size, if it was made before.
+        ``content`` is the one at its size, if that is there already.
 
-        A picture that began as one has the photo's details wherever it grows. A network would have to find them again,
-        and a small one sees too little of them for that.
+        What began as a picture gets the photo's details whenever it grows. A network would have to find them again, and
+        a small one sees too little of them for that.
         """
         picture = self.init if previous is None else previous
-        if self._has_details and picture is not self.content.stored and max(picture.shape[-2:]) < max(level.size):
-            picture = grown(picture, (content or self.content.resized(level.size)).pixels)
+        is_photo = picture is self.content.stored  # which has no details beyond its own
+        if self._gets_details and not is_photo and max(picture.shape[-2:]) < max(level.size):
+            picture = grown(picture, (content or self.content.resized(level.size)).stored)
         else:
             picture = resize(picture, level.size)
         return surrounded(picture, level.margin).to(self.home(level))
 
     @property
-    def _has_details(self) -> bool:
-        """Whether the run began as the photo or as any picture that was given; not as noise or the painting."""
-        return self.spec.init == "content" or "init" in self.record.inputs
+    def _gets_details(self) -> bool:
+        """Whether the run began as the photo, or as another picture that is to be like it.
+
+        Noise and the painting have no details of the photo. The name of a picture does not tell: it may be ``noise``.
+        """
+        is_given = "init" in self.record.inputs
+        return self.spec.strength < 1 if is_given else self.spec.init == "content"
 
     def result(self, steps: Iterable[Step]) -> Result:
         """Run through ``steps``, all of them or those until someone stopped, and keep the best picture."""

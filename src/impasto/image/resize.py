@@ -45,17 +45,17 @@ def resampled(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def grown(image: Tensor, photo: Tensor) -> Tensor:
-    """Bring 1 x 3 x H x W in [0, 1] to the larger size of ``photo``, with the details of it that the smaller size could
-    not have; float32 on the CPU.
+    """Bring 1 x 3 x H x W to the larger size of ``photo``, and add those of its details for which the smaller size has
+    no room; float32 in [0, 1] on the CPU. Both may be floats in [0, 1] or whole numbers.
 
-    So the coarser levels of a Laplacian pyramid are replaced, and the finest one is kept (Burt and Adelson, "The
-    Laplacian Pyramid as a Compact Image Code", 1983).
+    So the coarser levels of the photo's Laplacian pyramid are replaced, and its finest one is kept (Burt and Adelson,
+    "The Laplacian Pyramid as a Compact Image Code", 1983), as far as the result is in range.
     """
     small, size = (image.shape[-2], image.shape[-1]), (photo.shape[-2], photo.shape[-1])
     result = resampled(image, size)
     for channel in range(result.shape[1]):  # one at a time, for the largest pictures
-        own = photo[:, channel : channel + 1]
-        result[:, channel : channel + 1].add_(own.to("cpu")).sub_(resampled(resampled(own, small), size))
+        own = as_floats(photo[:, channel : channel + 1]).to("cpu")
+        result[:, channel : channel + 1].add_(own).sub_(resampled(resampled(own, small), size))
     return result.clamp_(0, 1)
 
 
