@@ -150,6 +150,19 @@ PLANNED = [
     Level((512, 768), (480, 768), 15),
 ]
 
+
+def test_what_a_level_costs_is_found_out_once() -> None:
+    asked: list[Level] = []
+
+    def longer(level: Level) -> float:
+        asked.append(level)
+        return 2.0
+
+    cost, levels = Cost({"vgg19": 0.0}, {"vgg19": 1.0}, longer=longer), [Level((4, 4), (4, 4), 3)]
+    assert cost.of_levels(levels) == cost.of_levels(levels)
+    assert asked == levels
+
+
 COST = Cost({"vgg19": 0.002}, {"vgg19": 1e-6})
 
 costs = st.builds(

@@ -70,9 +70,15 @@ class Cost:
     longer: Callable[[Level], float] = lambda level: 1.0
     handed_back: Mapping[str, float] = field(default_factory=dict)
     hands_back: Callable[[Level], bool] = lambda level: False
+    _known: dict[Level, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of_evaluation(self, level: Level) -> float:
-        """Seconds of one evaluation at ``level``."""
+        """Seconds of one evaluation at ``level``; found out once, as progress asks for them at each step."""
+        if level not in self._known:
+            self._known[level] = self._of_evaluation(level)
+        return self._known[level]
+
+    def _of_evaluation(self, level: Level) -> float:
         looked_at = level.pixels * self.longer(level)
         octaves = number_of_octaves(level.size, level.style_size, self.octaves)
         if level.targets == "again":

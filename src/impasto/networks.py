@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from impasto.errors import OptionError, did_you_mean
@@ -91,7 +92,7 @@ class Network:
                 yield block, Convolution(f"conv{block + 1}_{index + 1}", inputs, outputs)
                 inputs = outputs
 
-    @property
+    @cached_property
     def layers(self) -> tuple[str, ...]:
         """The names of all layers that can be looked at, shallowest first."""
         return tuple(convolution.layer for _, convolution in self)
@@ -152,13 +153,17 @@ class Network:
     def stride(self, layer: str) -> int:
         """How many pixels of the picture one position of ``layer`` stands for, along one axis."""
         self.check_layer(layer)
-        return int(2 ** next(block for block, conv in self if conv.layer == layer))
+        return self._strides[layer]
+
+    @cached_property
+    def _strides(self) -> dict[str, int]:
+        return {conv.layer: 1 << block for block, conv in self}
 
     def radius(self, layer: str) -> int:
         """How many pixels beyond those under a position of ``layer`` it sees, in each direction."""
         self.check_layer(layer)
         shallower = self.layers[: self.layers.index(layer) + 1]
-        return sum(self.stride(each) for each in shallower)
+        return sum(self._strides[each] for each in shallower)
 
     def megaflops_per_pixel(self, deepest: str) -> float:
         """Arithmetic of one forward pass to ``deepest``, in MFLOP per pixel of the picture."""
