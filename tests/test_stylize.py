@@ -17,7 +17,7 @@ from impasto.errors import ImpastoError, InputError, MissingWeightsError, Option
 from impasto.image.formats import FORMATS
 from impasto.image.picture import Picture
 from impasto.image.read import read_image
-from impasto.image.resize import resize
+from impasto.image.resize import grown, resize
 from impasto.image.write import encode, to_pil, write_picture
 from impasto.networks import Network
 from impasto.prepare import prepare
@@ -164,14 +164,16 @@ def test_a_start_that_is_missing_is_refused(photo: Tensor, painting: Tensor) -> 
         paint(photo, painting, init="nowhere.png")
 
 
-def test_each_size_starts_from_the_best_of_the_one_before(photo: Tensor, painting: Tensor) -> None:
+def test_each_size_starts_from_the_best_of_the_one_before_and_the_photos_details(
+    photo: Tensor, painting: Tensor
+) -> None:
     photo = resize(photo, (96, 128))
     steps = list(iterate(photo, painting, **{**QUICK, "size": 128}))
     sizes = list(dict.fromkeys(step.size for step in steps))
     assert len(sizes) > 1
     best = min((step for step in steps if step.size == sizes[0]), key=lambda step: step.loss)
     start = next(step for step in steps if step.size == sizes[1])
-    assert torch.equal(start.pixels, resize(best.image, sizes[1]))
+    assert torch.equal(start.pixels, grown(best.image, photo))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
