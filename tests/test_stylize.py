@@ -164,9 +164,7 @@ def test_a_start_that_is_missing_is_refused(photo: Tensor, painting: Tensor) -> 
         paint(photo, painting, init="nowhere.png")
 
 
-def test_each_size_starts_from_the_best_of_the_one_before_and_the_photos_details(
-    photo: Tensor, painting: Tensor
-) -> None:
+def test_each_size_starts_from_the_best_of_the_one_before_with_details(photo: Tensor, painting: Tensor) -> None:
     photo = resize(photo, (96, 128))
     steps = list(iterate(photo, painting, **{**QUICK, "size": 128}))
     sizes = list(dict.fromkeys(step.size for step in steps))
