@@ -12,7 +12,7 @@ from impasto.validation import build
 __all__ = ["PRESETS", "get_preset", "resolve_spec"]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "draft": {"num_iterations": 15, "network": "compact"},
+    "draft": {"num_iterations": 15, "coarse_iterations": (1.0, 1.0, 1.5), "network": "compact"},
     "standard": {},
     "fine": {"num_iterations": 150},
     # What neural-style-pt does by default, started from the content: one size, its weights, its units.

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import impasto
+from impasto.__main__ import wait_briefly
 from impasto.cli.app import run
 
 
@@ -35,6 +36,20 @@ def test_help_does_not_import_torch():
 def test_python_m_impasto():
     done = python("-m", "impasto", "--version")
     assert (done.returncode, done.stdout) == (0, f"impasto {impasto.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, None),
+    ],
+)
+def test_threads_that_wait_leave_their_core_to_others_unless_told_otherwise(monkeypatch, given, spins):
+    monkeypatch.setattr(os, "environ", dict(given))
+    wait_briefly()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
 def test_alone_it_prints_help(cli):
