@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from impasto.device import Machine
 from impasto.errors import MissingWeightsError
 from impasto.features import Extractor
+from impasto.footprint import Footprint
 from impasto.image.picture import Picture
-from impasto.memory import Footprint
 from impasto.networks import NETWORKS, VGG19, Network
 from impasto.pyramid import Level
 from impasto.record import new_record

@@ -13,7 +13,7 @@ from impasto import allocator, budget
 from impasto.budget import Budget, within
 from impasto.errors import InputError, OptionError
 from impasto.estimate import MOST_EVALUATIONS, Cost
-from impasto.memory import LEEWAY
+from impasto.footprint import LEEWAY
 from impasto.networks import Network
 from impasto.prepare import prepare
 from impasto.spec import RunOptions, StyleSpec

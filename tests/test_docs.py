@@ -17,8 +17,8 @@ from typer.main import get_command
 import impasto
 from impasto.cli.app import app
 from impasto.device import Machine
+from impasto.footprint import Footprint
 from impasto.image.formats import FORMATS
-from impasto.memory import Footprint
 from impasto.networks import NETWORKS, VGG19
 from impasto.presets import PRESETS
 from impasto.pyramid import Level

@@ -128,9 +128,9 @@ def test_how_much_longer_that_takes_is_timed_where_it_is_done(transfer, monkeypa
         return side**2 * (1.5e-6 if hands_back else 1e-6)
 
     monkeypatch.setattr("impasto.estimate._time_evaluation", seconds)
-    monkeypatch.setattr("impasto.memory.Footprint.keeps_freed", lambda *_: True)
+    monkeypatch.setattr("impasto.footprint.Footprint.keeps_freed", lambda *_: True)
     assert measure_cost(transfer).handed_back == {"tiny": 1.0}
-    monkeypatch.setattr("impasto.memory.Footprint.hands_back", lambda *_: True)
+    monkeypatch.setattr("impasto.footprint.Footprint.hands_back", lambda *_: True)
     assert measure_cost(transfer).handed_back == {"tiny": pytest.approx(1.5)}
     monkeypatch.setattr("impasto.estimate._time_evaluation", None)  # it is kept now
     assert known_cost(transfer).handed_back == {"tiny": pytest.approx(1.5)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -126,6 +126,29 @@ def test_tiles_give_the_same_where_some_is_hidden(extractor: Extractor, picture:
     }
     ours, theirs = (evaluated(extractor, picture, tiling, spec(), **alphas) for tiling in (Tiling(48), None))
     assert_same(ours, theirs)
+
+
+def test_a_painting_that_is_larger_than_the_picture_is_cut(
+    extractor: Extractor, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (240, 208)
+    alpha = torch.linspace(-0.5, 1.5, size[1], dtype=torch.float64).clamp(0, 1).expand(1, 1, *size)
+    asked: list[object] = []
+
+    def recall(pixels: Tensor, _: object, how: Mapping[str, object], look: Callable[[], Any]) -> Any:
+        asked.append(how["tiling"])
+        return look()
+
+    def looked_at(tiling: Tiling) -> Evaluation:
+        monkeypatch.setattr(Tiling, "like", lambda *_: tiling)
+        objective = style_transfer_objective(
+            extractor, small, picture(*size, seed=2), spec(octaves=1), style_alpha=alpha, recall=recall
+        )
+        return objective(small.flip(-1))
+
+    small = picture(48, 64, seed=1)
+    assert_same(looked_at(Tiling(16)), looked_at(Tiling(1000)))
+    assert asked == [Tiling(16), None]  # what is not cut is remembered whatever the picture's size is
 
 
 def test_tiles_that_are_apart_give_the_same(extractor: Extractor, student: Extractor, picture: Picture) -> None:

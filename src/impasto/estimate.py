@@ -104,7 +104,7 @@ class Cost:
 def fit_levels(levels: Sequence[Level], cost: Cost, seconds: float) -> list[Level]:
     """Give ``levels``, coarsest first, fewer or more evaluations, so that the run takes ``seconds`` at most.
 
-    All change in proportion, up to ``MOST_EVALUATIONS`` at the full size (or what is planned there, if that is more),
+    All change in proportion, up to ``MOST_EVALUATIONS`` of the last level (or what is planned there, if that is more),
     and the estimate may be wrong by ``SPARE``. If the full size would get a single evaluation, by which nothing
     changes yet, it gets that one, but the coarser sizes share all of the time, in the same way: the caller ends such a
     run when the time is over (see ``seconds_of_next``), with a picture that is then enlarged.
@@ -232,7 +232,9 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float, f
             break
     # The tiny one has one octave.
     octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
-    per_pixel = max(seconds - octaves * tiny, 0.0) / max(side**2 - octaves * smallest**2, 1)
+    more = side**2 - octaves * smallest**2
+    # Between pictures of about the same size there is nothing but noise.
+    per_pixel = max(seconds - octaves * tiny, 0.0) / more if more > smallest**2 else 0.0
     fixed, handed_back = max(tiny - per_pixel * smallest**2, 0.0), 1.0
     if per_pixel and _hands_back(transfer, extractor.network.name):
         side = max(side for side in _probes(transfer, extractor) if side <= TELLING_SIDE)

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from impasto.networks import Network
 
-__all__ = ["BLOCK", "Span", "Tile", "Tiling", "exact_halo", "whole"]
+__all__ = ["BLOCK", "SMALLEST_TILE", "Span", "Tile", "Tiling", "exact_halo", "whole"]
 
 BLOCK = 256
 """Pixels: the side of the squares of which sums in bfloat16 are taken. What is cut between them adds up to the same."""
+
+SMALLEST_TILE = 256
+"""Pixels: the side of smaller tiles would be little but halo."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,11 @@ class Tiling:
             return cls(side, unit=BLOCK, apart=True)
         return cls(side)
 
+    @classmethod
+    def like(cls, canvas: tuple[int, int], dtype: torch.dtype) -> Tiling:
+        """Tiles about as large as a picture of (height, width) ``canvas`` that is looked at as a whole."""
+        return cls.in_precision(max(SMALLEST_TILE, math.isqrt(math.prod(canvas))), dtype)
+
     def widening(self, network: Network, layers: Collection[str]) -> int:
         """By how many pixels tiles are widened on the way back."""
         return self.around(network, layers) if self.apart else 0
@@ -150,9 +158,11 @@ class Tiling:
         )
         return there, back
 
-    def largest(self, size: tuple[int, int], network: Network, layers: Collection[str]) -> int:
-        """The pixels of the largest padded tile, on the way back."""
-        widening = self.widening(network, layers)
+    def largest(
+        self, size: tuple[int, int], network: Network, layers: Collection[str], *, goes_back: bool = True
+    ) -> int:
+        """The pixels of the largest padded tile, on the way back if there is one."""
+        widening = self.widening(network, layers) if goes_back else 0
         spans = ([span.widened(widening) for span in each] for each in self._spans(size, network, layers))
         return math.prod(max(span.last - span.first for span in each) for each in spans)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch.nn.functional as F
@@ -33,6 +33,11 @@ class Look:
     tiling: Tiling | None
     recall: Recall | None
     keep_content: bool
+
+    def for_painting(self, canvas: tuple[int, int]) -> Look:
+        """The same for a painting beside a picture of (height, width) ``canvas``: in tiles about as large as that one,
+        if the painting is larger, so that it takes no more memory."""
+        return replace(self, tiling=self.tiling or Tiling.like(canvas, self.extractor.dtype))
 
     def tiles(self, picture: Viewed, layers: Collection[str]) -> tuple[Tile, ...]:
         """Those of ``picture``, or the whole of it."""

@@ -15,12 +15,13 @@ from impasto.color import match_color, match_lightness, to_gray
 from impasto.device import resolve_machine
 from impasto.errors import InputError
 from impasto.features import Extractor
+from impasto.footprint import VECTOR, Footprint
 from impasto.free_memory import available_bytes, total_bytes
 from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
 from impasto.image.resize import as_floats, crop_to_aspect
-from impasto.memory import VECTOR, Footprint, fit_memory
+from impasto.memory import fit_memory
 from impasto.networks import Network, get_network, preferred_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.record import new_record

@@ -131,8 +131,8 @@ def _check_iterations(levels: list[Level]) -> None:
     most = max(level.iterations for level in levels)
     if most > MOST_ITERATIONS:
         raise OptionError(
-            f"{most:,} evaluations at one size are too many: with --num-iterations, --coarse-iterations and"
-            f" --early-iterations there may be {MOST_ITERATIONS:,}."
+            f"{most:,} evaluations at one size are too many: with --num-iterations, --coarse-iterations,"
+            f" --early-iterations and --final-iterations there may be {MOST_ITERATIONS:,}."
         )
 
 

@@ -269,9 +269,10 @@ def output_size(spec: StyleSpec, content: tuple[int, int]) -> tuple[int, int]:
     size = scaled_to_long_side(content, long_side)
     if min(size) < MIN_SIDE:
         needed = math.ceil(MIN_SIDE * max(content) / min(content))
+        remedy = f"Use --size {needed} or more, or crop" if needed <= MAX_SIDE else "Crop"
         raise OptionError(
             f"A photo of {width} x {height} pixels would become {size[1]} x {size[0]}; the short side has to"
-            f" have {MIN_SIDE} pixels at least. Use --size {needed} or more, or crop the photo."
+            f" have {MIN_SIDE} pixels at least. {remedy} the photo."
         )
     return size
 

@@ -145,14 +145,15 @@ class Steps(Iterator[Step]):
                 if not is_out_of_memory(error):
                     raise
             # From here on nothing holds what was in memory when it failed.
-            evaluate = state = content = None
+            self._solver = evaluate = state = content = None
             level, keeps = in_smaller_tiles(level, transfer.machine.device), False
             # As if another level began, which is what the record calls it.
             if best is not None:
                 picture = without_margin(best.pixels, level.margin).clamp(0, 1)
                 pixels, best = transfer.starting_point(level, picture), None
             pixels = pixels.to(transfer.home(level))
-            log.warning("There was not enough memory; going on in tiles of %d pixels.", level.tile)
+            how = f"tiles of {level.tile} pixels" if level.tile else "main memory"
+            log.warning("There was not enough memory; going on in %s.", how)
             self._solver = transfer.solver(level)
 
     def _going_on(self, state: State, level: Level, solver: Solver) -> tuple[Tensor, Step]:

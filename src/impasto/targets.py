@@ -57,7 +57,8 @@ def style_transfer_objective(
     (``Network.trusted``, ``Network.guarded``), and are balanced anew (``Network.balanced``).
 
     What ``recall`` returns stands for looking at the style, which it may do by calling what it is given last. With a
-    ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome. If the
+    ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome; without
+    one, a painting that is larger than the picture is, in tiles about as large as that. If the
     features of the content are not kept, its pixels are, and looked at again each time, with the same outcome too.
     With a ``margin``, the content is mirrored around itself by so many pixels, and so large are the pictures that are
     evaluated.
@@ -68,12 +69,13 @@ def style_transfer_objective(
     wanted = _Wanted.of(spec, extractor.network)
     count = number_of_octaves(photo.size, painting.size, spec.octaves)
     photo = photo.surrounded(margin)
+    at_painting = how.for_painting(photo.size)
     octaves = []
     for number in range(count):
         if number:
             photo, painting = photo.halved(), painting.halved()
         smoothness = _smoothness(photo.pixels, spec) if number == 0 else None
-        octaves.append(_octave(how, photo, painting, wanted.shared(count), number, smoothness))
+        octaves.append(_octave(how, photo, at_painting, painting, wanted.shared(count), number, smoothness))
     if not any(octave.terms for octave in octaves):
         raise OptionError("All weights are 0, so nothing is wanted of the picture: raise one of them, or --strength.")
     return Objective(extractor, tuple(octaves))
@@ -126,6 +128,7 @@ def _times(layers: Mapping[str, float], factor: float) -> dict[str, float]:
 def _octave(
     how: Look,
     photo: Viewed,
+    at_painting: Look,
     painting: Viewed,
     wanted: _Wanted,
     number: int,
@@ -145,7 +148,7 @@ def _octave(
     terms = []
     for layer, (parts, parts_back) in _content_losses(how, photo, content, wanted.is_relative, tiles, back).items():
         terms.append(Term(f"content {layer}{suffix}", content[layer], parts, parts_back))
-    for layer, target in _recalled(how, painting, style).items():
+    for layer, target in _recalled(at_painting, painting, style).items():
         make = StyleLoss.relative if wanted.is_relative else StyleLoss.mean_squared
         loss = replace(make(layer, target, None, extractor.space(layer)), stride=stride(layer))
         pair = (
@@ -206,6 +209,7 @@ def _recalled(how: Look, painting: Viewed, layers: Collection[str]) -> dict[str,
     extractor = how.extractor
     if how.recall is None or not layers:
         return _moments(how, painting, layers)
+    is_cut = len(how.tiles(painting, layers)) > 1
     described = {
         "network": extractor.network.name,
         "device": f"{extractor.device.type}, {hardware_name(extractor.device)}",
@@ -213,7 +217,7 @@ def _recalled(how: Look, painting: Viewed, layers: Collection[str]) -> dict[str,
         "padding": extractor.chain.padding,
         "pooling": extractor.chain.pooling,
         "layers": sorted(layers),
-        "tiling": how.tiling,
+        "tiling": how.tiling if is_cut else None,
         "reduced": painting.reduced,
         "blocks": BLOCK,
     }

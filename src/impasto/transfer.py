@@ -11,11 +11,11 @@ from torch import Tensor
 from impasto.color import with_colors_of
 from impasto.device import Machine
 from impasto.features import Extractor
+from impasto.footprint import Footprint
 from impasto.grid import Tiling
 from impasto.image.picture import Picture
 from impasto.image.resize import grown, resize, surrounded
 from impasto.looks import Recall
-from impasto.memory import Footprint
 from impasto.objective import Evaluation, Objective
 from impasto.optimize import Step
 from impasto.pyramid import Level

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import impasto
-from impasto.__main__ import wait_briefly
+from impasto.__main__ import main
 from impasto.cli.app import run
 
 
@@ -47,9 +47,19 @@ def test_python_m_impasto():
     ],
 )
 def test_threads_that_wait_leave_their_core_to_others_unless_told_otherwise(monkeypatch, given, spins):
+    found = []
     monkeypatch.setattr(os, "environ", dict(given))
-    wait_briefly()
-    assert os.environ.get("GOMP_SPINCOUNT") == spins
+    monkeypatch.setattr("impasto.cli.app.main", lambda: found.append(os.environ.get("GOMP_SPINCOUNT")))
+    main()
+    assert found == [spins]
+
+
+def test_they_are_told_before_torch_is_there():
+    code = (
+        "import os, sys, impasto.cli.app as app, impasto.__main__ as entry;"
+        " app.main = lambda: print('torch' in sys.modules, os.environ['GOMP_SPINCOUNT']); entry.main()"
+    )
+    assert python("-c", code, GOMP_SPINCOUNT="10000").stdout == "False 10000\n"
 
 
 def test_alone_it_prints_help(cli):

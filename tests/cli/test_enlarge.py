@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from impasto.record import Record
 
@@ -113,6 +114,28 @@ def test_an_enlarged_picture_can_be_made_again_and_enlarged_again(painted, cli):
 def test_other_sizes_are_refused(size, painted, cli):
     outcome = cli("enlarge", "painted.png", "--size", size)
     assert (outcome.code, "--size is" in outcome.err) == (2, True)
+
+
+def test_a_picture_that_another_program_has_changed_is_refused(painted, cli):
+    with Image.open(painted) as image:
+        image.rotate(90, expand=True).save("turned.png", pnginfo=settings_of(image))
+        image.resize((128, 96)).save("larger.png", pnginfo=settings_of(image))
+    for name in ("turned.png", "larger.png"):
+        outcome = cli("enlarge", name, "--size", "96")
+        assert (outcome.code, "another program has changed it" in outcome.err) == (2, True), outcome.err
+
+
+def settings_of(image: Image.Image) -> PngInfo:
+    text = PngInfo()
+    text.add_itxt("impasto", image.info["impasto"])
+    return text
+
+
+def test_the_photo_itself_is_enlarged_as_it_is(cli, folder):
+    assert cli("stylize", "photo.jpg", "painting.png", *TWO_NETWORKS, "--strength", "0", "-o", "plain.png").code == 0
+    outcome = cli("enlarge", "plain.png", "--num-iterations", "7", "--progress", "json")
+    assert outcome.code == 0
+    assert '"of": 1' in outcome.err.replace('"of":1', '"of": 1')
 
 
 def test_inputs_that_are_elsewhere_are_named(painted, cli, folder, tmp_path):

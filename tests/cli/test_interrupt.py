@@ -65,6 +65,36 @@ def test_the_second_signal_ends_at_once(stylize, signals_at, folder):
     assert not (folder / "out.png").exists()
 
 
+def test_a_signal_after_the_picture_is_saved_waits_until_the_checkpoint_knows_of_it(
+    stylize, cli, signals_at, monkeypatch, folder
+):
+    from impasto.cli.checkpoints import Keeper
+
+    write = Keeper.write
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return write(*arguments)
+
+    monkeypatch.setattr(Keeper, "write", interrupted)
+    signals_at(2, signal.SIGINT)
+    outcome = stylize("-o", "out.png", "--checkpoint", "run.checkpoint", "--num-iterations", "9")
+    assert (outcome.code, "the picture so far is 'out.png'" in outcome.err) == (130, True)
+    monkeypatch.undo()
+    assert cli("resume", str(folder / "run.checkpoint")).code == 0
+    assert sorted(path.name for path in folder.glob("*run*")) == []
+
+
+def test_a_signal_while_the_animation_is_dropped_says_where_the_picture_is(stylize, signals_at, monkeypatch, folder):
+    monkeypatch.setattr("impasto.cli.running.save_animation", lambda *_: signal.raise_signal(signal.SIGINT))
+    signals_at(2, signal.SIGINT)
+    outcome = stylize("-o", "out.png", "--animate", "growing.gif", "--num-iterations", "9")
+    assert (outcome.code, outcome.err.endswith("impasto: interrupted; the picture so far is 'out.png'.\n")) == (
+        130,
+        True,
+    )
+
+
 def test_a_signal_before_the_first_evaluation_saves_nothing(stylize, monkeypatch, folder):
     monkeypatch.setattr("impasto.estimate.measure_cost", lambda transfer: signal.raise_signal(signal.SIGINT))
     outcome = stylize("-o", "out.png")

@@ -16,6 +16,7 @@ from impasto.cli.app import run
 from impasto.estimate import Cost
 from impasto.image.formats import FORMATS
 from impasto.networks import NETWORKS
+from impasto.result import Result
 
 
 class Stream(io.TextIOWrapper):
@@ -43,6 +44,21 @@ def test_the_format_goes_by_the_extension_or_by_name(format, stylize, folder):
     assert stylize("--format", format.key).out == f"photo_painting{format.extensions[0]}\n"
     assert stylize("-o", "noextension", "--format", format.key).code == 0
     assert written("noextension") == (format.name, (32, 24))
+
+
+def test_a_name_that_another_run_takes_meanwhile_is_left_to_it(stylize, folder, monkeypatch):
+    save, names = Result.save, []
+
+    def late(self, path, **options):
+        if not names:
+            Path(path).write_bytes(b"of another run")
+        names.append(Path(path).name)
+        return save(self, path, **options)
+
+    monkeypatch.setattr(Result, "save", late)
+    assert stylize().out == "photo_painting_2.png\n"
+    assert names == ["photo_painting.png", "photo_painting_2.png"]
+    assert Path("photo_painting.png").read_bytes() == b"of another run"
 
 
 def test_an_extension_and_another_format_are_refused(stylize, folder):

@@ -657,3 +657,23 @@ def test_two_runs_with_inputs_from_elsewhere_do_not_mix_them_up(folder, cli, int
         )
     interrupt_at(0)
     assert cli("resume", "run.1").code == cli("resume", "run.2").code == 0
+
+
+def test_a_run_that_fails_before_it_was_ever_kept_leaves_nothing_beside_its_checkpoint(
+    stylize, cli, folder, monkeypatch
+):
+    monkeypatch.setattr("impasto.cli.running._watched", killed)
+    monkeypatch.setattr("impasto.cli.preflight.file_of", lambda name: Path(name).read_bytes())
+    with pytest.raises(SystemExit):
+        stylize("-o", "out.png", "--checkpoint", "run.checkpoint", *LONG)
+    assert [path.name for path in folder.iterdir() if "checkpoint" in path.name] == []
+
+
+def test_the_newest_checkpoint_that_is_sound_is_taken(whole, broken_off, cli, monkeypatch):
+    broken_off("--checkpoint", "run.checkpoint")
+    older = checkpoints.folder() / "older-00000000.checkpoint"
+    older.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move("run.checkpoint", older)
+    (checkpoints.folder() / "newer-00000000.checkpoint").write_bytes(b"nothing of ours")
+    os.utime(older, (0, 0))
+    assert cli("resume").code == 0

@@ -49,7 +49,7 @@ PAUSE = 30.0
 """Seconds of work that may be lost, or one evaluation; unless someone said otherwise."""
 
 SHARE = 0.05
-"""Of the time at most goes into checkpoints; only then they may be farther apart than asked for."""
+"""Of the time at most goes into checkpoints, unless someone said how often to write them."""
 
 SUFFIX, SUFFIX_OF_INPUT = ".checkpoint", ".checkpoint-input"
 
@@ -154,10 +154,10 @@ def remove_all() -> None:
     names = [name for path in folder().glob("*") for name in (path.name, path.name.removeprefix("."))]
     owners = [folder() / found[0] for name in names if (found := OWNED.match(name))]
     for path in {*kept(), *owners}:
-        if not is_in_use(path):
+        with suppress(InputError):  # it is in use
+            lock = hold(path)
             remove(path)
-            with suppress(OSError):
-                Path(lock_of(path).lock_file).unlink(missing_ok=True)
+            let_go(lock)
 
 
 def is_long(plan: Plan) -> bool:
@@ -204,7 +204,6 @@ class Keeper:
                 f"Another run is using the checkpoint '{path}': wait for it, or choose another --checkpoint."
             ) from None
         except (OSError, OutputError) as error:
-            keeper._forget_inputs()
             keeper.release()
             progress.say(f"This run is not kept: '{path}' cannot be written ({_reason(error)}).")
             return None
@@ -244,12 +243,12 @@ class Keeper:
         """The run has arrived: nothing is left to go on with. A file that stood there before it was ever kept stays."""
         if self._is_written:
             remove(self.path)
-        else:
-            self._forget_inputs()
         self.release()
 
     def release(self) -> None:
-        """Let others go on with it."""
+        """The run ends here: others may go on with it, if anything of it was ever kept; else nothing of it stays."""
+        if not self._is_written:
+            self._forget_inputs()
         let_go(self._lock)
 
     def _keep_inputs(self) -> None:

@@ -14,8 +14,8 @@ from impasto.cli.options import Folders, Options, Overwrite, ProgressName, Quiet
 from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
 from impasto.cli.recorded import Request, find_input, folders_of, recorded_options
 from impasto.cli.running import run_job
-from impasto.errors import OptionError
-from impasto.image.files import ANY_PIXELS
+from impasto.errors import InputError, OptionError
+from impasto.image.files import ANY_PIXELS, File, picture_size
 from impasto.image.formats import named_format
 from impasto.image.paths import expanded
 from impasto.pyramid import Level
@@ -81,6 +81,7 @@ def _job(request: Request) -> Job:
     chosen = {name: request.changes[name] for name in ("memory",) if name in request.changes}
     run = build(RunOptions, {"max_pixels": ANY_PIXELS, **chosen})
     before = record.size[::-1]
+    _check_is_whole(request.file, before)
     size = _new_size(before, options.spec, request)
     # These proportions to the pixel, whatever the photo's are.
     spec = options.spec.model_copy(update={"size": f"{size[1]}x{size[0]}", "init": "content"})
@@ -88,12 +89,22 @@ def _job(request: Request) -> Job:
     content, style = (find_input(role, record, request) for role in ("content", "style"))
     inputs = Inputs(content, style, request.file)
     levels = _left(check_inputs(inputs, options), before, spec)
-    target = expanded(request.output) if request.output else _default_output(request, options, size)
+    target = expanded(request.output) if request.output is not None else _default_output(request, options, size)
     schedule = Schedule(size, levels, is_fitted=False)
     job = Job(inputs, target, request.overwrite, options, request.output is None, schedule)
     job = with_free_name(job, levels)
     check_outputs(job, levels)
     return job
+
+
+def _check_is_whole(file: File, recorded: tuple[int, int]) -> None:
+    """Raise InputError for a picture that another program has turned, cut or brought to another size."""
+    height, width = picture_size(file, max_pixels=ANY_PIXELS)
+    if (height, width) != recorded:
+        raise InputError(
+            f"The picture has {width} x {height} pixels, and impasto painted {recorded[1]} x {recorded[0]}: another"
+            " program has changed it. Give it as it was, or use it as the --init of a run of its own."
+        )
 
 
 def _new_size(before: tuple[int, int], spec: StyleSpec, request: Request) -> tuple[int, int]:
@@ -112,6 +123,8 @@ def _new_size(before: tuple[int, int], spec: StyleSpec, request: Request) -> tup
 def _left(levels: Sequence[Level], before: tuple[int, int], spec: StyleSpec) -> list[Level]:
     """What is left of ``levels`` for a picture of (height, width) ``before``: the larger ones, or more of the last."""
     larger = [level for level in levels if max(level.size) > max(before)]
+    if spec.strength == 0:  # the photo, whatever its size
+        return list(levels)
     return larger or [replace(levels[-1], iterations=spec.num_iterations)]
 
 

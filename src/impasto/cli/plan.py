@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def _plan(*, content: str, style: str, **values: Any) -> None:
     each size: the network, its evaluations, the tiles and the history with which they fit into memory, and the time.
     """
     from impasto.budget import Budget
-    from impasto.estimate import measure_cost
+    from impasto.estimate import fit_levels, measure_cost
 
     options = resolve(values)
     inputs = Inputs(file_of(content), file_of(style), None)
@@ -45,17 +46,19 @@ def _plan(*, content: str, style: str, **values: Any) -> None:
     job = Job(inputs, Path(values["output"] or "planned.png"), overwrite=False, options=options)
     transfer = prepared(job, choose_progress("none", quiet=values["quiet"]), values)
     cost = measure_cost(transfer)
-    if options.run.time is not None:
+    expected: Sequence[Level] = transfer.levels
+    if options.run.time is not None and options.spec.strength > 0:
+        expected = fit_levels(expected, cost, options.run.time)
         transfer = Budget(time.monotonic() + options.run.time).fitted(transfer, cost)
-    outlook = Plan(transfer.levels, cost)
+    outlook = Plan(expected, cost)
     width, height = outlook.size
     memory = transfer.footprint.of_run(transfer.levels)
     typer.echo(f"{width} x {height} pixels, about {spell(outlook.seconds)}, about {memory / 2**30:.1f} GB of memory")
-    for level in transfer.levels:
-        typer.echo(_line(level, transfer, cost.of_level(level)))
+    for level, likely in zip(transfer.levels, expected, strict=True):
+        typer.echo(_line(level, transfer, likely.iterations, cost.of_level(likely)))
 
 
-def _line(level: Level, transfer: Transfer, seconds: float) -> str:
+def _line(level: Level, transfer: Transfer, evaluations: int, seconds: float) -> str:
     size = f"{level.size[1]} x {level.size[0]}"
     tiles = f"tiles of {level.tile}" if level.tile else "at once"
     history = ""
@@ -63,7 +66,7 @@ def _line(level: Level, transfer: Transfer, seconds: float) -> str:
         history = f"history {level.history or transfer.spec.history} in {level.history_precision}"
     memory = f"{transfer.footprint.of_level(level) / 2**30:.1f} GB"
     return (
-        f"{size:>13}  {level.network:<18} {level.iterations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"
+        f"{size:>13}  {level.network:<18} {evaluations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"
         f"  {spell(seconds):>8}{_elsewhere(level, transfer)}"
     )
 

@@ -38,7 +38,8 @@ def check_job(content: str, style: str, output: str | None, overwrite: bool, opt
     photo, painting = (file_of(argument) for argument in _not_both_streams(content, style))
     inputs = Inputs(photo, painting, _start(options))
     levels = check_inputs(inputs, options)
-    target = expanded(output) if output else Path(f"{name or default_name(photo, painting)}{_extension(options)}")
+    default = f"{name or default_name(photo, painting)}{_extension(options)}"
+    target = Path(default) if output is None else expanded(output)
     job = with_free_name(Job(inputs, target, overwrite, options, default_named=output is None), levels)
     check_outputs(job, levels)
     return job
@@ -180,7 +181,10 @@ def _check_beside(path: Path, overwrite: bool) -> None:
     if is_foreign(lock):
         others.append(lock)
     if others:
-        raise OptionError(f"--checkpoint is '{path}', and '{others[0]}' is there already: choose another name.")
+        raise OptionError(
+            f"--checkpoint is '{path}', and '{others[0]}' is there already: choose another name,"
+            " or add -y if nobody needs that."
+        )
 
 
 def _check_giant(job: Job, pixels: int) -> None:

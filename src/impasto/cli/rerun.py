@@ -103,7 +103,7 @@ def _job(request: Request) -> Job:
     if was_photo == is_photo and not PLANNING & request.changes.keys():
         schedule = Schedule(record.size[::-1], record.plan())
     levels: Sequence[Level] = schedule.levels if schedule else planned
-    target = expanded(request.output) if request.output else _default_output(request.file, options)
+    target = expanded(request.output) if request.output is not None else _default_output(request.file, options)
     job = Job(inputs, target, request.overwrite, options, request.output is None, schedule, record)
     job = with_free_name(job, levels)
     check_outputs(job, levels)

@@ -77,7 +77,7 @@ def resume(
     with ExitStack() as stack:
 
         def find_job() -> Job:
-            path, lock = _named(expanded(file)) if file else _newest()
+            path, lock = _newest() if file is None else _named(expanded(file))
             stack.callback(let_go, lock)
             return _job(path, lock, folders, elsewhere, overwrite)
 
@@ -99,13 +99,18 @@ def _named(path: Path) -> tuple[Path, FileLock]:
 
 
 def _newest() -> tuple[Path, FileLock]:
-    """The newest checkpoint in the cache that no run is using; none can from here on."""
+    """The newest sound checkpoint in the cache that no run is using; none can from here on."""
+    from impasto.checkpoint import read_outline
+
     for path in kept():
         with suppress(InputError):
             lock = hold(path)
-            if path.is_file():  # its run has not just ended
-                return path, lock
-            let_go(lock)
+            try:
+                read_outline(path)
+            except InputError:  # damaged, or its run has just ended
+                let_go(lock)
+                raise
+            return path, lock
     raise InputError(f"There is no run to go on with in '{folder()}': give the file that --checkpoint named.")
 
 
@@ -114,11 +119,12 @@ def _list() -> None:
 
     for path in kept():
         try:
-            outline = read_outline(path)
-        except InputError as error:
-            typer.echo(str(error), err=True)
+            outline, written = read_outline(path), path.stat().st_mtime
+        except (InputError, FileNotFoundError) as error:
+            if path.exists():  # its run has not just ended
+                typer.echo(str(error), err=True)
             continue
-        state = "running" if is_in_use(path) else f"{spell(time.time() - path.stat().st_mtime)} ago"
+        state = "running" if is_in_use(path) else f"{spell(time.time() - written)} ago"
         typer.echo(f"{path}\n    {outline.done} of {outline.planned} evaluations of '{outline.output}', {state}")
 
 

@@ -59,20 +59,24 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
     recorder = new_recorder(job, transfer)
     computed = _compute(transfer, job, progress, interrupt, recorder, began)
     result, keeper = computed.result, computed.keeper
-    path = save(result, job)
     is_stopped = interrupt.asked and computed.left_out > 0
-    if keeper is not None and not is_stopped:
-        keeper.drop()
-        keeper = None
-    # Told of each file as soon as it is there: whatever ends the command now, `impasto resume` may replace it.
-    is_kept = keeper is not None and keeper.write(progress, [] if path == STDOUT else [path])
-    if recorder is not None and job.animation is not None:
-        may_replace = job.may_replace(job.animation)
-        if save_animation(recorder, result, job.animation, may_replace, progress) and keeper is not None:
-            keeper.write(progress, [job.animation])
-    if is_stopped:
+    try:
+        path = save(result, job)
+        interrupt.saved = "" if path == STDOUT else str(path)
+        if keeper is not None and not is_stopped:
+            keeper.drop()
+            keeper = None
+        # Told of each file as soon as it is there: whatever ends the command now, `impasto resume` may replace it.
+        with interrupt.held():
+            is_kept = keeper is not None and keeper.write(progress, [] if path == STDOUT else [path])
+        if recorder is not None and job.animation is not None:
+            may_replace = job.may_replace(job.animation)
+            if save_animation(recorder, result, job.animation, may_replace, progress) and keeper is not None:
+                keeper.write(progress, [job.animation])
+    finally:
         if keeper is not None:
             keeper.release()
+    if is_stopped:
         done, where = len(result.history), "on standard output" if path == STDOUT else f"'{path}'"
         further = f" To go on: impasto resume '{keeper.path}'" if keeper is not None and is_kept else ""
         of = done + computed.left_out
@@ -134,7 +138,12 @@ def _compute(
                 keeper, was_short = keep(), False
             if keeper is not None and len(collected.history) < plan.evaluations:
                 keeper.after_step(progress)
+    except BaseException:
+        if keeper is not None:
+            keeper.release()
+        raise
     finally:
+        steps.close()  # its state stays
         progress.end()
     left_out = plan.evaluations - len(collected.history)
     if not (left_out or resumed or budget):

@@ -85,7 +85,7 @@ def finishing_seconds(job: Job, transfer: Transfer) -> float:
 def save(result: Result, job: Job) -> Path:
     """Write the result, and if that fails now, somewhere else before saying so: hours may be in it. Return its path."""
     try:
-        return _write_to_stdout(result, job) if job.output == STDOUT else _save_as(result, job, _free(job))
+        return _write_to_stdout(result, job) if job.output == STDOUT else _save(result, job)
     except OutputError as error:
         name = f"stdout{job.format.extensions[0]}" if job.output == STDOUT else job.output.name
         for folder in (Path(tempfile.gettempdir()), Path.home()):
@@ -95,8 +95,18 @@ def save(result: Result, job: Job) -> Path:
         raise ImpastoError(str(error)) from None
 
 
+def _save(result: Result, job: Job) -> Path:
+    """Under the name of the output, or the next free one if another run took it meanwhile and nobody asked for it."""
+    while True:
+        path = _free(job)
+        try:
+            return _save_as(result, job, path)
+        except OutputError:
+            if path == _free(job):  # it was not taken while the file was being written
+                raise
+
+
 def _free(job: Job) -> Path:
-    """The output, or the next free name if another run took it meanwhile and nobody asked for it."""
     if not job.default_named or job.may_replace(job.output):
         return job.output
     return next(path for number in count(1) if not (path := numbered(job.output, number)).exists())

@@ -14,8 +14,10 @@ __all__ = ["check_path", "expanded"]
 def expanded(text: str) -> Path:
     """The path that ``text`` names, ~ being someone's home.
 
-    Raises InputError if there is no such person, or if ``text`` is the address of something on the network.
+    Raises InputError if there is no such person, if ``text`` is the address of something on the network, or empty.
     """
+    if not text:
+        raise InputError("A file name is empty: check what stands for it, perhaps a variable of the shell.")
     if re.match(r"[a-z][a-z0-9+.-]+://|data:\w+/", text, re.IGNORECASE):  # the drives of Windows have one letter
         shown = text if len(text) <= 80 else f"{text[:77]}..."
         raise InputError(
