@@ -139,16 +139,17 @@ def test_a_painting_that_is_larger_than_the_picture_is_cut(
         asked.append(how["tiling"])
         return look()
 
-    def looked_at(tiling: Tiling) -> Evaluation:
-        monkeypatch.setattr(Tiling, "like", lambda *_: tiling)
+    def looked_at(tiling: Tiling | None) -> Evaluation:
+        monkeypatch.setattr(Tiling, "of_painting", lambda *_: tiling)
         objective = style_transfer_objective(
             extractor, small, picture(*size, seed=2), spec(octaves=1), style_alpha=alpha, recall=recall
         )
         return objective(small.flip(-1))
 
     small = picture(48, 64, seed=1)
-    assert_same(looked_at(Tiling(16)), looked_at(Tiling(1000)))
-    assert asked == [Tiling(16), None]  # what is not cut is remembered whatever the picture's size is
+    assert_same(looked_at(Tiling(16)), looked_at(None))
+    assert_same(looked_at(Tiling(1000)), looked_at(None))
+    assert asked == [Tiling(16), None, None, None]  # what is not cut is remembered whatever the picture's size is
 
 
 def test_tiles_that_are_apart_give_the_same(extractor: Extractor, student: Extractor, picture: Picture) -> None:

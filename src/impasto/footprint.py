@@ -37,7 +37,7 @@ KEPT_VECTORS = 4
 COPIED = 1.5
 """Of the first layer's features of a tile, what is copied out of it; as measured."""
 
-CONTENT_VECTORS = 4
+CONTENT_VECTORS = 3
 """While the painting is looked at: the point, the content and its octaves."""
 
 LOOKED_AT = 3
@@ -109,10 +109,11 @@ class Footprint:
     def _before(self, level: Level, network: Network) -> float:
         """While the painting is looked at, which may be much larger than the picture: the features of a tile, the
         painting's floats, with what comes and goes when it is brought to its size, and the picture with the content."""
-        tiling = Tiling.in_precision(level.tile, self.machine.dtype) if level.tile else None
-        tiling = tiling or Tiling.like(level.canvas, self.machine.dtype)
-        padded = tiling.largest(level.style_size, network, self._layers, goes_back=False)
-        features = padded * self.machine.dtype.itemsize * LOOKED_AT * next(conv for _, conv in network).outputs
+        dtype, painting = self.machine.dtype, level.style_size
+        tiling = Tiling.in_precision(level.tile, dtype) if level.tile else None
+        tiling = tiling or Tiling.of_painting(painting, level.canvas, dtype)
+        largest = tiling.largest(painting, network, self._layers, goes_back=False) if tiling else math.prod(painting)
+        features = largest * dtype.itemsize * LOOKED_AT * next(conv for _, conv in network).outputs
         return features + (0.0 if level.vectors == "main memory" else self._vectors_before(level))
 
     def _vectors_before(self, level: Level) -> float:

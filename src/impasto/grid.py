@@ -19,6 +19,10 @@ BLOCK = 256
 SMALLEST_TILE = 256
 """Pixels: the side of smaller tiles would be little but halo."""
 
+MUCH_LARGER = 2
+"""Times as many pixels as the picture has, from which on a painting is cut: to look at it takes less than half as much
+memory for each as an evaluation."""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -134,9 +138,12 @@ class Tiling:
         return cls(side)
 
     @classmethod
-    def like(cls, canvas: tuple[int, int], dtype: torch.dtype) -> Tiling:
-        """Tiles about as large as a picture of (height, width) ``canvas`` that is looked at as a whole."""
-        return cls.in_precision(max(SMALLEST_TILE, math.isqrt(math.prod(canvas))), dtype)
+    def of_painting(cls, painting: tuple[int, int], canvas: tuple[int, int], dtype: torch.dtype) -> Tiling | None:
+        """How a ``painting`` of (height, width) is cut beside a ``canvas`` that is looked at as a whole: not at all, or
+        if it is much larger, into parts of about that size."""
+        if math.prod(painting) <= MUCH_LARGER * math.prod(canvas):
+            return None
+        return cls.in_precision(-(-math.isqrt(math.prod(canvas)) // SMALLEST_TILE) * SMALLEST_TILE, dtype)
 
     def widening(self, network: Network, layers: Collection[str]) -> int:
         """By how many pixels tiles are widened on the way back."""

@@ -34,10 +34,11 @@ class Look:
     recall: Recall | None
     keep_content: bool
 
-    def for_painting(self, canvas: tuple[int, int]) -> Look:
-        """The same for a painting beside a picture of (height, width) ``canvas``: in tiles about as large as that one,
-        if the painting is larger, so that it takes no more memory."""
-        return replace(self, tiling=self.tiling or Tiling.like(canvas, self.extractor.dtype))
+    def for_painting(self, painting: Viewed, canvas: tuple[int, int]) -> Look:
+        """The same for a ``painting`` beside a picture of (height, width) ``canvas``: in tiles, if that is much
+        smaller, so that it takes no more memory."""
+        tiling = self.tiling or Tiling.of_painting(painting.size, canvas, self.extractor.dtype)
+        return replace(self, tiling=tiling)
 
     def tiles(self, picture: Viewed, layers: Collection[str]) -> tuple[Tile, ...]:
         """Those of ``picture``, or the whole of it."""

@@ -146,13 +146,13 @@ class Steps(Iterator[Step]):
                     raise
             # From here on nothing holds what was in memory when it failed.
             self._solver = evaluate = state = content = None
-            level, keeps = in_smaller_tiles(level, transfer.machine.device), False
+            before, level, keeps = level, in_smaller_tiles(level, transfer.machine.device), False
             # As if another level began, which is what the record calls it.
             if best is not None:
                 picture = without_margin(best.pixels, level.margin).clamp(0, 1)
                 pixels, best = transfer.starting_point(level, picture), None
             pixels = pixels.to(transfer.home(level))
-            how = f"tiles of {level.tile} pixels" if level.tile else "main memory"
+            how = f"tiles of {level.tile} pixels" if level.vectors == before.vectors else "main memory"
             log.warning("There was not enough memory; going on in %s.", how)
             self._solver = transfer.solver(level)
 

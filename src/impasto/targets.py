@@ -58,7 +58,7 @@ def style_transfer_objective(
 
     What ``recall`` returns stands for looking at the style, which it may do by calling what it is given last. With a
     ``tiling``, pictures that are larger than a padded tile are looked at tile by tile, with the same outcome; without
-    one, a painting that is larger than the picture is, in tiles about as large as that. If the
+    one, a painting that is much larger than the picture is, in tiles about as large as that. If the
     features of the content are not kept, its pixels are, and looked at again each time, with the same outcome too.
     With a ``margin``, the content is mirrored around itself by so many pixels, and so large are the pictures that are
     evaluated.
@@ -69,7 +69,7 @@ def style_transfer_objective(
     wanted = _Wanted.of(spec, extractor.network)
     count = number_of_octaves(photo.size, painting.size, spec.octaves)
     photo = photo.surrounded(margin)
-    at_painting = how.for_painting(photo.size)
+    at_painting = how.for_painting(painting, photo.size)
     octaves = []
     for number in range(count):
         if number:

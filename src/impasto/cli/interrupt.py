@@ -24,21 +24,23 @@ class Interrupted(ImpastoError):
 
 
 class Interrupt:
-    """Whether the run is to end; read between steps. Before ``running`` is set, a signal ends everything at once;
-    ``saved`` is where the picture is, once it is."""
+    """Whether the run is to end; read between steps. Before ``running`` is set, a signal ends everything at once, and
+    once ``saved`` says where the picture is. ``again`` says that one came while signals were held."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.asked = False
         self.running = False
         self.saved = ""
+        self.again = False
         self._is_held = False
         self._say = say
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Receive a signal."""
         if self._is_held:
+            self.again = True
             return
-        if self.asked or not self.running:
+        if self.asked or self.saved or not self.running:
             raise KeyboardInterrupt
         self.asked = True
         with suppress(RuntimeError):  # the signal may have come while something else was being written
@@ -46,12 +48,12 @@ class Interrupt:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Ignore signals inside: what is begun there takes seconds, and has to come to its end."""
-        self._is_held = True
+        """Only note signals inside: what is begun there takes seconds, and has to come to its end."""
+        before, self._is_held = self._is_held, True
         try:
             yield
         finally:
-            self._is_held = False
+            self._is_held = before
 
 
 @contextmanager
@@ -65,8 +67,7 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Interrupt]:
             signal.signal(number, interrupt)
         yield interrupt
     except KeyboardInterrupt:
-        where = f"the picture so far is '{interrupt.saved}'" if interrupt.saved else "the picture was not saved"
-        raise Interrupted(f"interrupted; {where}.") from None
+        raise Interrupted(f"interrupted; {interrupt.saved or 'the picture was not saved'}.") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

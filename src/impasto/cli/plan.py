@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from impasto.cli.outlook import Plan, spell
 from impasto.cli.preflight import check_inputs, check_network, file_of
 from impasto.cli.progress import choose_progress
 from impasto.cli.running import prepared
+from impasto.cli.saving import finishing_seconds
 
 if TYPE_CHECKING:
     from impasto.pyramid import Level
@@ -48,17 +50,20 @@ def _plan(*, content: str, style: str, **values: Any) -> None:
     cost = measure_cost(transfer)
     expected: Sequence[Level] = transfer.levels
     if options.run.time is not None and options.spec.strength > 0:
-        expected = fit_levels(expected, cost, options.run.time)
-        transfer = Budget(time.monotonic() + options.run.time).fitted(transfer, cost)
+        seconds = max(options.run.time - finishing_seconds(job, transfer), options.run.time / 2)
+        likely = fit_levels(transfer.levels, cost, seconds)
+        transfer = Budget(time.monotonic() + seconds).fitted(transfer, cost)
+        # Where there is time left, the last one goes on for longer.
+        expected = [replace(a, iterations=b.iterations) for a, b in zip(transfer.levels, likely, strict=True)]
     outlook = Plan(expected, cost)
     width, height = outlook.size
     memory = transfer.footprint.of_run(transfer.levels)
     typer.echo(f"{width} x {height} pixels, about {spell(outlook.seconds)}, about {memory / 2**30:.1f} GB of memory")
-    for level, likely in zip(transfer.levels, expected, strict=True):
-        typer.echo(_line(level, transfer, likely.iterations, cost.of_level(likely)))
+    for level in expected:
+        typer.echo(_line(level, transfer, cost.of_level(level)))
 
 
-def _line(level: Level, transfer: Transfer, evaluations: int, seconds: float) -> str:
+def _line(level: Level, transfer: Transfer, seconds: float) -> str:
     size = f"{level.size[1]} x {level.size[0]}"
     tiles = f"tiles of {level.tile}" if level.tile else "at once"
     history = ""
@@ -66,7 +71,7 @@ def _line(level: Level, transfer: Transfer, evaluations: int, seconds: float) ->
         history = f"history {level.history or transfer.spec.history} in {level.history_precision}"
     memory = f"{transfer.footprint.of_level(level) / 2**30:.1f} GB"
     return (
-        f"{size:>13}  {level.network:<18} {evaluations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"
+        f"{size:>13}  {level.network:<18} {level.iterations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"
         f"  {spell(seconds):>8}{_elsewhere(level, transfer)}"
     )
 

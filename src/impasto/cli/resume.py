@@ -102,15 +102,19 @@ def _newest() -> tuple[Path, FileLock]:
     """The newest sound checkpoint in the cache that no run is using; none can from here on."""
     from impasto.checkpoint import read_outline
 
+    reasons = []
     for path in kept():
         with suppress(InputError):
             lock = hold(path)
             try:
                 read_outline(path)
-            except InputError:  # damaged, or its run has just ended
+            except InputError as error:  # damaged, of another version, or its run has just ended
                 let_go(lock)
-                raise
+                reasons += [error] if path.exists() else []
+                continue
             return path, lock
+    if reasons:
+        raise reasons[0]
     raise InputError(f"There is no run to go on with in '{folder()}': give the file that --checkpoint named.")
 
 
@@ -143,7 +147,7 @@ def _job(path: Path, lock: FileLock, folders: Sequence[Path], elsewhere: _Elsewh
         found = {role: _found(role, Path(place), record, folders) for role, place in about["inputs"].items()}
         job = Job(
             Inputs(found["content"], found["style"], found.get("init")),
-            expanded(output) if output else Path(about["output"]),
+            Path(about["output"]) if output is None else expanded(output),
             overwrite or (had_yes and bool(about["overwrite"])),
             options,
             not output and bool(about["default_named"]),

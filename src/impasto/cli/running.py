@@ -62,17 +62,19 @@ def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str
     is_stopped = interrupt.asked and computed.left_out > 0
     try:
         path = save(result, job)
-        interrupt.saved = "" if path == STDOUT else str(path)
+        if path != STDOUT:
+            interrupt.saved = f"the picture{' so far' if is_stopped else ''} is '{path}'"
         if keeper is not None and not is_stopped:
             keeper.drop()
             keeper = None
         # Told of each file as soon as it is there: whatever ends the command now, `impasto resume` may replace it.
         with interrupt.held():
             is_kept = keeper is not None and keeper.write(progress, [] if path == STDOUT else [path])
-        if recorder is not None and job.animation is not None:
+        if recorder is not None and job.animation is not None and not interrupt.again:
             may_replace = job.may_replace(job.animation)
             if save_animation(recorder, result, job.animation, may_replace, progress) and keeper is not None:
-                keeper.write(progress, [job.animation])
+                with interrupt.held():
+                    keeper.write(progress, [job.animation])
     finally:
         if keeper is not None:
             keeper.release()
@@ -126,10 +128,10 @@ def _compute(
     keep = partial(Keeper.new, plan, job, transfer, steps, collected, progress)
     keeper = keep()
     was_short = job.checkpoint is None and not is_long(plan)
-    progress.begin(plan)
     started = time.monotonic()
     interrupt.running = True
     try:
+        progress.begin(plan)
         watched = _watched(steps, len(collected.history) + 1, transfer, plan, job, progress, recorder)
         within = budget.steps(watched, transfer, cost) if budget else watched
         for step in _until_interrupted(within, interrupt):
@@ -138,17 +140,17 @@ def _compute(
                 keeper, was_short = keep(), False
             if keeper is not None and len(collected.history) < plan.evaluations:
                 keeper.after_step(progress)
+        steps.close()  # its state stays
+        progress.end()
+        result = collected.result(transfer.spec, transfer.size, photo=transfer.photo, record=transfer.record)
     except BaseException:
+        progress.end()
         if keeper is not None:
             keeper.release()
         raise
-    finally:
-        steps.close()  # its state stays
-        progress.end()
     left_out = plan.evaluations - len(collected.history)
     if not (left_out or resumed or budget):
         compare_cost(transfer, plan.seconds, time.monotonic() - started)
-    result = collected.result(transfer.spec, transfer.size, photo=transfer.photo, record=transfer.record)
     return _Computed(result, left_out, keeper)
 
 

@@ -109,7 +109,7 @@ def _save(result: Result, job: Job) -> Path:
 def _free(job: Job) -> Path:
     if not job.default_named or job.may_replace(job.output):
         return job.output
-    return next(path for number in count(1) if not (path := numbered(job.output, number)).exists())
+    return next(path for number in count(1) if not os.path.lexists(path := numbered(job.output, number)))
 
 
 def _write_to_stdout(result: Result, job: Job) -> Path:
