@@ -1,4 +1,5 @@
-"""Draw the pictures of docs/options.md: the demo's landscape in the hand of the demo's paintings, an option at a time.
+"""Draw the pictures of docs/options.md: the demo's landscape in the hand of the demo's paintings, an option at a time;
+and three_hands, the one that README begins with.
 
     .venv/bin/python scripts/draw_docs.py [-y] [NAME ...]
 
@@ -65,9 +66,41 @@ def _at_size(picture: Image.Image, filter: Image.Resampling) -> Image.Image:
     return picture.resize((round(picture.width * factor), round(picture.height * factor)), filter)
 
 
+@dataclass(frozen=True)
+class Hands:
+    """The landscape, and what the three paintings make of it, each with the painting in its corner."""
+
+    size: int = 512
+    gap: int = 8
+    inset: int = 120
+    frame: int = 6
+
+    def draw(self) -> Image.Image:
+        """Run impasto three times."""
+        painted = [self._painted(style) for style in ("swirls", "mosaic", "woodcut")]
+        width, height = painted[0].size
+        with Image.open(DEMO / "landscape.jpg") as photo:
+            pictures = [photo.resize((width, height), Image.Resampling.LANCZOS), *painted]
+        sheet = Image.new("RGB", (2 * width + self.gap, 2 * height + self.gap), "white")
+        for number, picture in enumerate(pictures):
+            sheet.paste(picture, ((number % 2) * (width + self.gap), (number // 2) * (height + self.gap)))
+        return sheet
+
+    def _painted(self, style: str) -> Image.Image:
+        picture = impasto.stylize(DEMO / "landscape.jpg", DEMO / f"{style}.jpg", size=self.size).image
+        with Image.open(DEMO / f"{style}.jpg") as painting:
+            small = painting.copy()
+        small.thumbnail((self.inset, self.inset), Image.Resampling.LANCZOS)
+        framed = Image.new("RGB", (small.width + self.frame, small.height + self.frame), "white")
+        framed.paste(small, (self.frame, self.frame))
+        picture.paste(framed, (picture.width - framed.width, picture.height - framed.height))
+        return picture
+
+
 PEAK: Box = (0.4, 0.05, 0.9, 0.55)
 
-PICTURES: dict[str, Drawing | Input] = {
+PICTURES: dict[str, Drawing | Input | Hands] = {
+    "three_hands": Hands(),
     "photo": Input("landscape"),
     "painting": Input("swirls"),
     "mosaic": Input("mosaic"),
@@ -108,7 +141,7 @@ PICTURES: dict[str, Drawing | Input] = {
 
 def main() -> None:
     """Draw the pictures asked for and say where they are."""
-    parser = argparse.ArgumentParser(prog="draw_docs", description="Draw the pictures of docs/options.md.")
+    parser = argparse.ArgumentParser(prog="draw_docs", description="Draw the pictures of docs.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones; all unless given: {', '.join(PICTURES)}")
     parser.add_argument("-y", "--yes", action="store_true", help="draw anew those that are there already")
     arguments = parser.parse_args()
@@ -117,7 +150,7 @@ def main() -> None:
         parser.error(f"there is no picture {', '.join(unknown)}: choose from {', '.join(PICTURES)}")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in arguments.names or PICTURES:
-        path = FOLDER / f"{name}.jpg"
+        path = (FOLDER.parent if name == "three_hands" else FOLDER) / f"{name}.jpg"
         if arguments.yes or not path.exists():
             PICTURES[name].draw().save(path, quality=QUALITY, optimize=True, progressive=True)
             print(f"{path}  {path.stat().st_size / 1000:.0f} kB", flush=True)
