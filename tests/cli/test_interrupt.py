@@ -80,7 +80,7 @@ def test_a_signal_after_the_picture_is_saved_waits_until_the_checkpoint_knows_of
     signals_at(2, signal.SIGINT)
     outcome = stylize("-o", "out.png", "--checkpoint", "run.checkpoint", "--num-iterations", "9")
     assert (outcome.code, "the picture so far is 'out.png'" in outcome.err) == (130, True)
-    monkeypatch.undo()
+    monkeypatch.setattr(Keeper, "write", write)
     assert cli("resume", str(folder / "run.checkpoint")).code == 0
     assert sorted(path.name for path in folder.glob("*run*")) == []
 
