@@ -85,7 +85,7 @@ def test_a_signal_after_the_picture_is_saved_waits_until_the_checkpoint_knows_of
     assert sorted(path.name for path in folder.glob("*run*")) == []
 
 
-def test_a_signal_while_the_animation_is_dropped_says_where_the_picture_is(stylize, signals_at, monkeypatch, folder):
+def test_a_signal_while_the_animation_is_made_says_where_the_picture_is(stylize, signals_at, monkeypatch, folder):
     monkeypatch.setattr("impasto.cli.running.save_animation", lambda *_: signal.raise_signal(signal.SIGINT))
     signals_at(2, signal.SIGINT)
     outcome = stylize("-o", "out.png", "--animate", "growing.gif", "--num-iterations", "9")

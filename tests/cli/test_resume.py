@@ -659,9 +659,7 @@ def test_two_runs_with_inputs_from_elsewhere_do_not_mix_them_up(folder, cli, int
     assert cli("resume", "run.1").code == cli("resume", "run.2").code == 0
 
 
-def test_a_run_that_fails_before_it_was_ever_kept_leaves_nothing_beside_its_checkpoint(
-    stylize, cli, folder, monkeypatch
-):
+def test_a_run_that_fails_before_it_was_ever_kept_leaves_nothing_beside_its_checkpoint(stylize, folder, monkeypatch):
     monkeypatch.setattr("impasto.cli.running._watched", killed)
     monkeypatch.setattr("impasto.cli.preflight.file_of", lambda name: Path(name).read_bytes())
     with pytest.raises(SystemExit):
@@ -669,7 +667,7 @@ def test_a_run_that_fails_before_it_was_ever_kept_leaves_nothing_beside_its_chec
     assert [path.name for path in folder.iterdir() if "checkpoint" in path.name] == []
 
 
-def test_the_newest_checkpoint_that_is_sound_is_taken(whole, broken_off, cli, monkeypatch):
+def test_the_newest_checkpoint_that_is_sound_is_taken(whole, broken_off, cli):
     broken_off("--checkpoint", "run.checkpoint")
     older = checkpoints.folder() / "older-00000000.checkpoint"
     older.parent.mkdir(parents=True, exist_ok=True)
@@ -677,3 +675,5 @@ def test_the_newest_checkpoint_that_is_sound_is_taken(whole, broken_off, cli, mo
     (checkpoints.folder() / "newer-00000000.checkpoint").write_bytes(b"nothing of ours")
     os.utime(older, (0, 0))
     assert cli("resume").code == 0
+    assert Path("out.png").read_bytes() == whole
+    assert "is no checkpoint" in cli("resume").err

@@ -179,7 +179,7 @@ def _check_beside(path: Path, overwrite: bool) -> None:
     lock = Path(lock_of(path).lock_file)
     others = [other for other in beside(path) if other.exists() and not overwrite]
     if is_foreign(lock):
-        others.append(lock)
+        raise OptionError(f"--checkpoint is '{path}', and '{lock}' is there already: choose another name.")
     if others:
         raise OptionError(
             f"--checkpoint is '{path}', and '{others[0]}' is there already: choose another name,"
