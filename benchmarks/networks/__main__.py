@@ -1,13 +1,14 @@
 """The small network, alone and with VGG-19, against VGG-19 alone: likeness at equal content, and time.
 
 python -m benchmarks.networks FOLDER OUTPUT [--pairs 24] [--size 512] [--strengths 0.35 0.5 0.7]
-    [--ways vgg19 compact mixed] [--preset standard] [--set NAME=VALUE ...]
+    [--ways vgg19 compact mixed] [--preset standard] [--set NAME=VALUE ...] [--share 1/2] [--add report.json]
 
 FOLDER has content/*.jpg and style/*.jpg. A way may have settings of its own, so that several can be compared:
 ``--ways vgg19 mixed mixed+early_iterations=0.5``; those of --set are for all ways. OUTPUT gets
 WAY/CONTENT_STYLE_STRENGTH.png with its figures in a JSON beside it, report.md, report.json, contact sheets of all pairs
 (pairs_1.png, ...) and of the worst ones (worst_WAY.png). What is there already is not painted again, so after Ctrl-C
-the same command goes on where it was.
+the same command goes on where it was. Several processes, or machines with a common OUTPUT, may paint a --share each; a
+report of what others have painted elsewhere is joined with --add.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from impasto.image.destination import write_bytes
 
 from ..machine import device_name
 from .curves import Dial, Pair, choose_pairs
+from .earlier import Earlier
 from .evaluations import Timing, time_evaluations
 from .report import Report, write_report
 from .runs import REFERENCE, Job, Judge, Pictures, StaleError, Way, fingerprints, outcome_of, paint, parse_setting
@@ -49,6 +51,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--rounds", type=int, default=7, help="evaluations of each network that are timed; 0 for none")
     parser.add_argument("--cell", type=int, default=288, help="pixels of a cell of the contact sheets")
+    parser.add_argument("--share", type=_share, default=(1, 1), metavar="K/N", help="of the pairs, to be painted here")
+    parser.add_argument("--add", type=Path, metavar="REPORT", help="report.json with pairs that need not be painted")
     parser.add_argument("--only-report", action="store_true", help="of what is there; paint nothing")
     parsed = parser.parse_args(arguments)
     if REFERENCE not in {way.name for way in parsed.ways}:
@@ -63,6 +67,14 @@ def _count(text: str) -> int | None:
     if int(text) < 1:
         raise ValueError
     return int(text)
+
+
+def _share(text: str) -> tuple[int, int]:
+    """K/N: the Kth of N parts, counted from 1."""
+    part, of = map(int, text.split("/"))
+    if not 1 <= part <= of:
+        raise ValueError
+    return part, of
 
 
 def _strength(text: str) -> float:
@@ -102,10 +114,18 @@ def plan(arguments: argparse.Namespace, pairs: Sequence[Pair], weights: dict[str
     return jobs
 
 
+def share_of(jobs: Sequence[Job], part: int, of: int) -> list[Job]:
+    """The jobs of every ``of``-th pair, from the ``part``-th on."""
+    chosen = set(list(dict.fromkeys(job.pair for job in jobs))[part - 1 :: of])
+    return [job for job in jobs if job.pair in chosen]
+
+
 def paint_all(jobs: Sequence[Job], pictures: Pictures, output: Path) -> None:
     """Paint what is not there yet; what fails is told and left out."""
     missing = [job for job in jobs if job.kept(output) is None]
-    judge = Judge(jobs[0].resolved()[1])
+    if not missing:
+        return
+    judge = Judge(missing[0].resolved()[1])
     start = time.perf_counter()
     for number, job in enumerate(missing, start=1):
         title = f"{number} of {len(missing)}: {' x '.join(job.pair)}, {job.way.name}, {job.strength:g}"
@@ -149,18 +169,25 @@ def timed_evaluations(jobs: Sequence[Job], pictures: Pictures, output: Path, rou
     return found
 
 
-def facts(jobs: Sequence[Job], output: Path) -> dict[str, Any]:
-    """What was run, and on what."""
-    job, kept = jobs[0], [entry for job in jobs if (entry := job.kept(output))]
-    precisions, commits = ({entry.get(key, "unknown") for entry in kept} for key in ("precision", "commit"))
+def settings_of(job: Job) -> dict[str, str]:
+    """What all pictures were made with."""
     return {
         "preset": job.preset,
         "options": ", ".join(f"{name} {value}" for name, value in job.options.items()),
-        "strengths": ", ".join(f"{strength:g}" for strength in dict.fromkeys(job.strength for job in jobs)),
         "weights": ", ".join(f"{name} {digits}" for name, digits in job.weights.items()),
-        "precision": ", ".join(sorted(precisions)) or "unknown",
+    }
+
+
+def circumstances(jobs: Sequence[Job], output: Path) -> dict[str, str]:
+    """By which code and where those were painted that are there; nothing, if there are none."""
+    kept = [entry for job in jobs if (entry := job.kept(output))]
+    if not kept:
+        return {}
+    precisions, commits = ({entry.get(key, "unknown") for entry in kept} for key in ("precision", "commit"))
+    return {
+        "precision": ", ".join(sorted(precisions)),
         "machine": f"{device_name()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}",
-        "commits": ", ".join(sorted(commits)) or "unknown",
+        "commits": ", ".join(sorted(commits)),
     }
 
 
@@ -180,15 +207,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output.mkdir(parents=True, exist_ok=True)
     try:
         jobs = plan(parsed, pairs, fingerprints(parsed.ways))
+        earlier = Earlier.read(parsed.add, settings_of(jobs[0])) if parsed.add else Earlier()
+        own = earlier.missing(jobs)
         evaluations: dict[str, Timing] = {}
         try:
             evaluations = timed_evaluations(jobs, pictures, output, 0 if parsed.only_report else parsed.rounds)
             if not parsed.only_report:
-                paint_all(jobs, pictures, output)
+                paint_all(share_of(own, *parsed.share), pictures, output)
         except KeyboardInterrupt:
             tell("stopped; the same command goes on from here")
             status = INTERRUPTED
-        report = Report(facts(jobs, output), collect(jobs, output), evaluations)
+        found = earlier.added_to(collect(own, output), pairs)
+        facts = {**settings_of(jobs[0]), **earlier.beside(circumstances(own, output))}
+        report = Report(facts, found, evaluations)
         sheets = write_report(report, output, pictures, parsed.cell)
     except (ImpastoError, StaleError) as error:
         tell(str(error))

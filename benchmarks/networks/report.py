@@ -188,5 +188,6 @@ def _row(
             f"content {outcome.content:.3f}, style {outcome.style:.3f}",
             f"{outcome.seconds:.1f} s",
         )
-        row.append(Cell(output / way / f"{'_'.join(pair)}_{strength:g}.png", lines))
+        file = output / way / f"{'_'.join(pair)}_{strength:g}.png"
+        row.append(Cell(file if file.is_file() else None, lines))
     return row

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from benchmarks.networks.__main__ import share_of
 from benchmarks.networks.curves import (
     Comparison,
     Outcome,
@@ -17,6 +18,7 @@ from benchmarks.networks.curves import (
     summarize,
     worst,
 )
+from benchmarks.networks.earlier import Earlier
 from benchmarks.networks.evaluations import timings
 from benchmarks.networks.report import Report
 from benchmarks.networks.runs import Job, StaleError, Way, outcome_of, parse_setting
@@ -257,6 +259,54 @@ def test_the_report_has_the_ratios_in_both_forms() -> None:
     assert parsed["summary"]["compact"]["style"] == pytest.approx(3)
     assert parsed["worst"] == {"compact": ["owls x kiss", "lion x waves"]}
     assert parsed["outcomes"]["vgg19"]["lion x waves"]["0.5"]["content"] == 0.2
+
+
+STRENGTHS = (0.35, 0.5, 0.7)
+SETTINGS = {"preset": "standard", "options": "size 96", "weights": "vgg19 1"}
+
+
+def jobs_of(*pairs: tuple[str, str]) -> list[Job]:
+    ways = list(map(Way.parse, ("vgg19", "compact")))
+    return [Job(pair, way, at, "standard", {"size": "96"}) for pair in pairs for at in STRENGTHS for way in ways]
+
+
+def test_shares_are_whole_pairs_and_together_all() -> None:
+    jobs = jobs_of(*zip(PHOTOS, PAINTINGS, strict=False))
+    shares = [share_of(jobs, part, 3) for part in (1, 2, 3)]
+    assert [len(share) for share in shares] == [4 * 6] * 3
+    assert sorted(job.pair[0] for share in shares for job in share) == sorted(PHOTOS * 6)
+
+
+def test_an_earlier_report_spares_its_whole_pairs_and_tells_where_they_are_from(tmp_path: Path) -> None:
+    whole, part, new = ("lion", "waves"), ("owls", "kiss"), ("paris", "kiss")
+    theirs = {"vgg19": {whole: REFERENCE, part: REFERENCE}, "compact": {whole: dial(0.1, 0.2, 0.45, factor=2)}}
+    file = tmp_path / "report.json"
+    file.write_text(Report({**SETTINGS, "machine": "theirs"}, theirs, {}).to_json())
+    earlier = Earlier.read(file, SETTINGS)
+    assert {job.pair for job in earlier.missing(jobs_of(whole, part, new))} == {part, new}
+    ours = {way: {new: dial(0.1, 0.2, 0.45, factor=3)} for way in ("vgg19", "compact")}
+    both = earlier.added_to(ours, [new, whole, part])
+    assert list(both["compact"]) == [new, whole]
+    assert both["compact"][whole] == theirs["compact"][whole]
+    assert both["vgg19"][new] == ours["vgg19"][new]
+    assert earlier.beside({"machine": "ours"})["machine"] == "theirs; ours"
+    assert earlier.beside({})["machine"] == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ("{", "no report"),
+        ("[]", "no report"),
+        ('{"outcomes": {"vgg19": {"lion": {}}}, "facts": {}}', "no report"),
+        (Report({**SETTINGS, "weights": "vgg19 2"}, {}, {}).to_json(), "other weights, so"),
+    ],
+)
+def test_what_is_no_earlier_report_of_these_settings_is_refused(tmp_path: Path, contents: str, message: str) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(contents)
+    with pytest.raises(StaleError, match=message):
+        Earlier.read(file, SETTINGS)
 
 
 def test_a_sheet_shows_each_picture_in_its_cell(tmp_path: Path) -> None:
