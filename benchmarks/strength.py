@@ -1,6 +1,7 @@
 """Whether one --strength looks the same at every size: style errors of results of several sizes at the smallest one.
 
 python -m benchmarks.strength FOLDER OUTPUT CONTENT:STYLE ... [--sizes 512 1024 2048 4096] [--strength 0.5]
+    [--network auto]
 
 FOLDER has content/CONTENT.jpg and style/STYLE.jpg. Each result is reduced to the first size and compared with the
 painting there; the last column is the largest error over the smallest. OUTPUT gets the results, none of which is
@@ -34,12 +35,12 @@ def reduced(image: torch.Tensor, long_side: int) -> torch.Tensor:
     return resize(image, scaled_to_long_side((image.shape[-2], image.shape[-1]), long_side))
 
 
-def painted(output: Path, photo: Path, painting: Path, size: int, strength: float) -> Path:
+def painted(output: Path, photo: Path, painting: Path, size: int, strength: float, network: str) -> Path:
     """The file of a result, painted if it is not there."""
-    file = output / f"{photo.stem}_{painting.stem}_{size}_{strength:g}.png"
+    file = output / f"{photo.stem}_{painting.stem}_{network}_{size}_{strength:g}.png"
     if not file.is_file():
         start = time.perf_counter()
-        impasto.stylize(photo, painting, size=size, strength=strength).save(file)
+        impasto.stylize(photo, painting, size=size, strength=strength, network=network).save(file)
         print(f"{file.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return file
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("pairs", nargs="+", metavar="CONTENT:STYLE")
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024, 2048, 4096])
     parser.add_argument("--strength", type=float, default=0.5)
+    parser.add_argument("--network", default="auto")
     parser.add_argument("--cell", type=int, default=512, help="pixels of a cell of the contact sheet")
     parsed = parser.parse_args(arguments)
     parsed.output.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         target = reduced(read_image(painting), parsed.sizes[0])
         cells, errors = [Cell(photo, ("photo",)), Cell(painting, ("painting",))], []
         for size in parsed.sizes:
-            file = painted(parsed.output, photo, painting, size, parsed.strength)
+            file = painted(parsed.output, photo, painting, size, parsed.strength, parsed.network)
             errors.append(style_error(extractor, reduced(read_image(file), parsed.sizes[0]), target))
             cells.append(Cell(file, (f"{size} px", f"style error {errors[-1]:.3f}")))
         rows.append(cells)
