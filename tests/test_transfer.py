@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from impasto import free_memory
 from impasto import transfer as module
 from impasto.device import Machine
 from impasto.image.resize import resampled, resize, without_margin
@@ -128,6 +130,23 @@ def test_what_was_in_main_memory_of_a_gpu_machine_is_on_the_device_elsewhere(
         schedule=Schedule(planned.size, levels),
     )
     assert [level.vectors for level in again.levels] == ["device"] * len(levels)
+
+
+def test_a_run_that_goes_on_with_less_memory_than_it_takes_says_so(
+    installed: Network,
+    photo: Tensor,
+    painting: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    look, run = StyleSpec(size="48", network="tiny"), RunOptions(precision="fp32")
+    planned = prepare(photo, painting, look, run)
+    assert not caplog.messages
+    monkeypatch.setattr(free_memory, "memory_bytes", lambda: (2**34, 2**27))
+    again = prepare(photo, painting, look, run, schedule=Schedule(planned.size, planned.levels))
+    assert again.levels == planned.levels
+    (message,) = caplog.messages
+    assert re.search(r"takes about 0\.\d GiB of memory, and 0\.1 are free: close other programs", message)
 
 
 def kept_bytes(transfer: Transfer) -> int:

@@ -16,7 +16,7 @@ from impasto.device import resolve_machine
 from impasto.errors import InputError
 from impasto.features import Extractor
 from impasto.footprint import VECTOR, Footprint
-from impasto.free_memory import available_bytes, total_bytes
+from impasto.free_memory import available_bytes, free_bytes, total_bytes
 from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
@@ -83,7 +83,16 @@ def prepare(
     main = available_bytes(torch.device("cpu"))
     footprint = Footprint(spec, machine, networks, held, room, main, _reading_bytes(pictures.values()))
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
-    log.debug("about %.1f GB of memory, of %s", footprint.of_run(schedule.levels) / 2**30, _spelled(limit))
+    needed, free = footprint.of_run(schedule.levels), free_bytes(machine.device)
+    log.debug("about %.1f GiB of memory, of %s", needed / 2**30, _spelled(limit))
+    if free is not None and needed > free and machine.device.type == "cpu":
+        # As --memory said, or as it was when the run began that goes on.
+        log.warning(
+            "This takes about %.1f GiB of memory, and %.1f are free: close other programs, or the system may slow it"
+            " down or end it.",
+            needed / 2**30,
+            free / 2**30,
+        )
     cropped = photo.cropped_to_aspect(schedule.size)
     if spec.color != "style":  # colors are changed at the sizes that count, not at those of a camera
         cropped, painting = cropped.resized(schedule.size), painting.resized(schedule.levels[-1].style_size)

@@ -58,7 +58,7 @@ def _plan(*, content: str, style: str, **values: Any) -> None:
     outlook = Plan(expected, cost)
     width, height = outlook.size
     memory = transfer.footprint.of_run(transfer.levels)
-    typer.echo(f"{width} x {height} pixels, about {spell(outlook.seconds)}, about {memory / 2**30:.1f} GB of memory")
+    typer.echo(f"{width} x {height} pixels, about {spell(outlook.seconds)}, about {memory / 2**30:.1f} GiB of memory")
     for level in expected:
         typer.echo(_line(level, transfer, cost.of_level(level)))
 
@@ -69,7 +69,7 @@ def _line(level: Level, transfer: Transfer, seconds: float) -> str:
     history = ""
     if transfer.spec.optimizer == "lbfgs":
         history = f"history {level.history or transfer.spec.history} in {level.history_precision}"
-    memory = f"{transfer.footprint.of_level(level) / 2**30:.1f} GB"
+    memory = f"{transfer.footprint.of_level(level) / 2**30:.1f} GiB"
     return (
         f"{size:>13}  {level.network:<18} {level.iterations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"
         f"  {spell(seconds):>8}{_elsewhere(level, transfer)}"
@@ -78,7 +78,7 @@ def _line(level: Level, transfer: Transfer, seconds: float) -> str:
 
 def _elsewhere(level: Level, transfer: Transfer) -> str:
     """What there is to say on some machines only."""
-    main = f"  {transfer.footprint.elsewhere(level) / 2**30:.1f} GB more in main memory"
+    main = f"  {transfer.footprint.elsewhere(level) / 2**30:.1f} GiB more in main memory"
     again = "  content seen again each time"
     return (main if level.vectors == "main memory" else "") + (again if level.targets == "again" else "")
 
