@@ -59,6 +59,15 @@ def test_it_is_autograds(
     torch.testing.assert_close(pulled(ours, pixels), pulled(expected, pixels), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [(17, 31), (16, 80), (16, 16)])
+@pytest.mark.parametrize(("padding", "pooling"), list(product(("reflect", "replicate", "zeros"), ("max", "average"))))
+def test_zeros_that_are_put_around_beforehand_change_nothing(
+    padding: str, pooling: str, size: tuple[int, int], chain: Chain, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impasto.chain._rounds", lambda _: True)
+    test_it_is_autograds(padding, pooling, size, TAPS[-1], chain, picture)
+
+
 def test_layers_from_which_nothing_comes_back_are_passed(chain: Chain, picture: Picture) -> None:
     pixels = picture(32, 32).requires_grad_()
     seen = chain(pixels, ["relu1_1", "relu3_1", "relu5_1"])

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from impasto import free_memory
 from impasto import transfer as module
 from impasto.device import Machine
 from impasto.image.resize import resampled, resize, without_margin
@@ -139,14 +138,15 @@ def test_a_run_that_goes_on_with_less_memory_than_it_takes_says_so(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    look, run = StyleSpec(size="48", network="tiny"), RunOptions(precision="fp32")
+    look, run, free = StyleSpec(size="48", network="tiny"), RunOptions(precision="fp32"), [2**33]
+    monkeypatch.setattr("impasto.prepare.memory_bytes", lambda: (2**34, free[0]))
     planned = prepare(photo, painting, look, run)
     assert not caplog.messages
-    monkeypatch.setattr(free_memory, "memory_bytes", lambda: (2**34, 2**27))
+    free[0] = 2**25
     again = prepare(photo, painting, look, run, schedule=Schedule(planned.size, planned.levels))
     assert again.levels == planned.levels
     (message,) = caplog.messages
-    assert re.search(r"takes about 0\.\d GiB of memory, and 0\.1 are free: close other programs", message)
+    assert re.search(r"about 0\.1 GiB more memory, and 0\.0 GiB is free: close other programs", message)
 
 
 def kept_bytes(transfer: Transfer) -> int:

@@ -7,8 +7,8 @@ FOLDER has content/*.jpg and style/*.jpg. A way may have settings of its own, so
 ``--ways vgg19 mixed mixed+early_iterations=0.5``; those of --set are for all ways. OUTPUT gets
 WAY/CONTENT_STYLE_STRENGTH.png with its figures in a JSON beside it, report.md, report.json, contact sheets of all pairs
 (pairs_1.png, ...) and of the worst ones (worst_WAY.png). What is there already is not painted again, so after Ctrl-C
-the same command goes on where it was. Several processes, or machines with a common OUTPUT, may paint a --share each; a
-report of what others have painted elsewhere is joined with --add.
+the same command goes on where it was. Several processes may paint a --share each, with all else the same, but then
+seconds say little; a report of what was painted elsewhere is joined with --add.
 """
 
 from __future__ import annotations
@@ -21,12 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from impasto.errors import ImpastoError
 from impasto.image.destination import write_bytes
 
-from ..machine import device_name
 from .curves import Dial, Pair, choose_pairs
 from .earlier import Earlier
 from .evaluations import Timing, time_evaluations
@@ -179,16 +176,10 @@ def settings_of(job: Job) -> dict[str, str]:
 
 
 def circumstances(jobs: Sequence[Job], output: Path) -> dict[str, str]:
-    """By which code and where those were painted that are there; nothing, if there are none."""
+    """In which precision, where, and by which code those were painted that are there."""
     kept = [entry for job in jobs if (entry := job.kept(output))]
-    if not kept:
-        return {}
-    precisions, commits = ({entry.get(key, "unknown") for entry in kept} for key in ("precision", "commit"))
-    return {
-        "precision": ", ".join(sorted(precisions)),
-        "machine": f"{device_name()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}",
-        "commits": ", ".join(sorted(commits)),
-    }
+    names = {"precision": "precision", "machine": "machine", "commits": "commit"}
+    return {name: ", ".join(sorted({entry.get(key, "unknown") for entry in kept})) for name, key in names.items()}
 
 
 def tell(line: str) -> None:
@@ -211,15 +202,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         own = earlier.missing(jobs)
         evaluations: dict[str, Timing] = {}
         try:
-            evaluations = timed_evaluations(jobs, pictures, output, 0 if parsed.only_report else parsed.rounds)
+            alone = not parsed.only_report and parsed.share == (1, 1)
+            evaluations = timed_evaluations(jobs, pictures, output, parsed.rounds if alone else 0)
             if not parsed.only_report:
                 paint_all(share_of(own, *parsed.share), pictures, output)
         except KeyboardInterrupt:
             tell("stopped; the same command goes on from here")
             status = INTERRUPTED
-        found = earlier.added_to(collect(own, output), pairs)
-        facts = {**settings_of(jobs[0]), **earlier.beside(circumstances(own, output))}
-        report = Report(facts, found, evaluations)
+        here = collect(jobs, output)
+        elsewhere = earlier.beside(here, jobs)
+        facts = settings_of(jobs[0]) | (earlier if elsewhere else Earlier()).circumstances(circumstances(jobs, output))
+        report = Report(facts, earlier.added_to(here, jobs), evaluations, elsewhere)
         sheets = write_report(report, output, pictures, parsed.cell)
     except (ImpastoError, StaleError) as error:
         tell(str(error))

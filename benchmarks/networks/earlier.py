@@ -1,4 +1,7 @@
-"""Outcomes of an earlier report, of another folder or machine, so that its pairs need not be painted again."""
+"""Outcomes of an earlier report, of another folder or machine, so that its pairs need not be painted again.
+
+What is compared of a pair comes from one machine: pairs that the report has in part count for nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,52 +17,60 @@ from .runs import Job, StaleError
 Dials = Mapping[str, Mapping[Pair, Dial]]
 """Outcomes by way, pair and strength."""
 
+CIRCUMSTANCES = ("precision", "machine", "commits")
+"""Facts that may differ from picture to picture."""
+
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier report says: its ``facts``, and the ``dials`` by way and pair; nothing, if there is none."""
+    """What an earlier report says: its ``facts``, and the ``dials``; nothing, if there is none."""
 
     facts: Mapping[str, str] = field(default_factory=dict)
     dials: Dials = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, settings: Mapping[str, str]) -> Earlier:
-        """Read report.json; raise StaleError if it is none, or one of other ``settings``."""
+        """Read report.json; raise StaleError if it cannot be read, or is one of other ``settings``."""
         try:
             contents = json.loads(path.read_text())
             dials = {way: dict(map(_dial, pairs.items())) for way, pairs in contents["outcomes"].items()}
             facts = dict(contents["facts"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StaleError(f"'{path}' is no report.json of this benchmark: {error!r}.") from None
+        except OSError as error:
+            raise StaleError(f"'{path}' cannot be read: {error.strerror}.") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise StaleError(f"'{path}' is no report.json of this benchmark.") from None
         if differing := [name for name, value in settings.items() if facts.get(name) != value]:
             raise StaleError(f"'{path}' was made with other {', '.join(differing)}, so it cannot be added.")
         return cls(facts, dials)
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs of those pairs that it has not, or not as a whole: what is compared comes from one machine."""
-        missing = {job.pair for job in jobs if not self._has(job)}
-        return [job for job in jobs if job.pair in missing]
+        """The jobs of those pairs that it does not have."""
+        known = whole_pairs(self.dials, jobs)
+        return [job for job in jobs if job.pair not in known]
 
-    def _has(self, job: Job) -> bool:
-        return job.strength in self.dials.get(job.way.name, {}).get(job.pair, {})
+    def beside(self, dials: Dials, jobs: Sequence[Job]) -> set[Pair]:
+        """The pairs of ``jobs`` that it has and ``dials`` have not."""
+        return whole_pairs(self.dials, jobs) - whole_pairs(dials, jobs)
 
-    def added_to(self, dials: Dials, pairs: Sequence[Pair]) -> dict[str, dict[Pair, Dial]]:
-        """``dials`` with its own outcomes for those of ``pairs`` that are not among them, in the order of ``pairs``."""
-        own = {pair for found in dials.values() for pair in found}
-        return {
-            way: {
-                pair: dial
-                for pair in pairs
-                if (dial := found.get(pair) if pair in own else self.dials.get(way, {}).get(pair))
-            }
-            for way, found in dials.items()
-        }
+    def added_to(self, dials: Dials, jobs: Sequence[Job]) -> dict[str, dict[Pair, Dial]]:
+        """``dials`` with those pairs, in the order of ``jobs`` and at their strengths."""
+        added, found = self.beside(dials, jobs), {way: dict[Pair, dict[float, Outcome]]() for way in dials}
+        for job in jobs:
+            of = (self.dials if job.pair in added else dials).get(job.way.name, {}).get(job.pair, {})
+            if outcome := of.get(job.strength):
+                found[job.way.name].setdefault(job.pair, {})[job.strength] = outcome
+        return {way: dict(pairs) for way, pairs in found.items()}
 
-    def beside(self, circumstances: Mapping[str, str]) -> dict[str, str]:
-        """Where its own pictures come from, and after a semicolon the others."""
-        names = dict.fromkeys([*circumstances, *(name for name in ("precision", "machine", "commits") if self.facts)])
-        parts = {name: (self.facts.get(name), circumstances.get(name)) for name in names}
-        return {name: "; ".join(dict.fromkeys(filter(None, both))) for name, both in parts.items()}
+    def circumstances(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Where its pairs come from and, after a semicolon, where those come from of which ``own`` tells."""
+        known = {name: [each for facts in (self.facts, own) if (each := facts.get(name))] for name in CIRCUMSTANCES}
+        return {name: "; ".join(dict.fromkeys("; ".join(each).split("; "))) for name, each in known.items() if each}
+
+
+def whole_pairs(dials: Dials, jobs: Sequence[Job]) -> set[Pair]:
+    """The pairs of ``jobs`` of which ``dials`` have all outcomes."""
+    partial = {job.pair for job in jobs if job.strength not in dials.get(job.way.name, {}).get(job.pair, {})}
+    return {job.pair for job in jobs} - partial
 
 
 def _dial(item: tuple[str, Mapping[str, Mapping[str, Any]]]) -> tuple[Pair, Dial]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -46,11 +46,13 @@ FLAWS_NOTE = (
 
 @dataclass(frozen=True)
 class Report:
-    """All that is to be told: ``dials`` by way and pair, ``facts`` about settings and machine."""
+    """All that is to be told: ``dials`` by way and pair, ``facts`` about settings and machine; of the pairs that were
+    painted ``elsewhere`` there are no pictures."""
 
     facts: Mapping[str, Any]
     dials: Mapping[str, Mapping[Pair, Dial]]
     evaluations: Mapping[str, Timing]
+    elsewhere: Collection[Pair] = ()
 
     @property
     def comparisons(self) -> dict[str, dict[Pair, Comparison]]:
@@ -189,5 +191,5 @@ def _row(
             f"{outcome.seconds:.1f} s",
         )
         file = output / way / f"{'_'.join(pair)}_{strength:g}.png"
-        row.append(Cell(file if file.is_file() else None, lines))
+        row.append(Cell(None if pair in report.elsewhere else file, lines))
     return row

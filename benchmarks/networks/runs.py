@@ -25,7 +25,7 @@ from impasto.spec import RunOptions, StyleSpec
 from impasto.validation import build
 from impasto.weights import fingerprint, load_weights
 
-from ..machine import commit
+from ..machine import commit, device_name
 from .curves import Outcome, Pair
 
 WAYS = {
@@ -40,7 +40,7 @@ FLAWS = ("color_cast", "color_grain", "border_energy", "speck_share")
 
 
 class StaleError(Exception):
-    """What lies in the output folder was made with other settings."""
+    """What lies in the output folder, or an earlier report, was made with other settings, or is none."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,7 @@ def paint(job: Job, pictures: Pictures, output: Path, judge: Judge) -> dict[str,
         "settings": job.settings,
         "precision": transfer.machine.precision,
         "device": str(transfer.machine.device),
+        "machine": f"{device_name()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}",
         "commit": commit(),
         "seconds": seconds,
         "levels": list(levels.values()),

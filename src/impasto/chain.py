@@ -5,16 +5,15 @@ buffers for the border, and masks in full size what pooling is about to drop. He
 the way back has passed it; borders are folded in place; and as max(relu(x)) = relu(max(x)), what nobody asked for is
 rectified after pooling.
 
-The way back through a convolution is a convolution too, with the kernel turned around, of the gradient in a frame of
-zeros; that is how it is done. The operations of the libraries that are meant for it, and their own zeros, round
-bfloat16 otherwise in a tile than in the whole picture, rarely; but all layers that follow make it more, until a
-gradient differs by as much as its last digit (1.4e-3 at 4096 pixels, and nothing so).
+Where a CPU's convolutions put zeros around by themselves, they round bfloat16 otherwise near the border than inside:
+only here and there, but each layer spreads what differs, to 1.4e-3 of the gradient at 4096 pixels. So zeros are put
+there beforehand, and a tile rounds as the same place in the whole picture does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -31,6 +30,9 @@ __all__ = ["Chain", "Padding", "Pooling", "WayBack"]
 Padding = Literal["replicate", "reflect", "zeros"]
 Pooling = Literal["max", "average"]
 
+FRAME = 2
+"""Zeros around a gradient: all that a convolution reads for what it has of the border."""
+
 WayBack: TypeAlias = list[Callable[[Tensor], Tensor]]
 """From a layer back to where its stretch of the chain began, gradient -> gradient, to be followed from its end."""
 
@@ -46,7 +48,6 @@ class Chain:
     weights: Mapping[str, Tensor]
     padding: Padding = "reflect"
     pooling: Pooling = "max"
-    _turned: dict[str, tuple[int, Tensor]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, signal: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Preprocessed pixels, B x 3 x H x W -> the rectified outputs of ``layers``, no deeper than needed.
@@ -92,88 +93,82 @@ class Chain:
         is_rectified = True
         for block, conv in stretch:
             if block > at_block:
-                signal, at_block = self._pooled(signal, back, 0 if is_rectified else self._frame), block
+                signal, at_block = self._pooled(signal, back), block
             if not is_rectified:
                 signal = _rectified(signal, back)
             signal = self._convolved(signal, conv.name, back)
             is_rectified = conv is stretch[-1][1] or conv.name != last[block] or self.pooling != "max"
             if is_rectified:
-                signal = _rectified(signal, back, self._frame)
+                signal = _rectified(signal, back)
         return signal
-
-    @property
-    def _border(self) -> int:
-        """How far a gradient goes on, in zeros, for a convolution of it to have what was read of the border."""
-        return 1 if self.padding == "zeros" else 2
-
-    @property
-    def _frame(self) -> int:
-        """How much of these is laid around it, and not left to the library: what decides no digit is not worth it."""
-        weight = next(iter(self.weights.values()))
-        return self._border if weight.dtype == torch.bfloat16 and weight.device.type == "cpu" else 0
 
     def _convolved(self, signal: Tensor, name: str, back: WayBack | None) -> Tensor:
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         # A single row has no second one to reflect; there, reflecting and repeating are the same.
         padding = "replicate" if self.padding == "reflect" and min(signal.shape[-2:]) == 1 else self.padding
         if back is not None:
-            zeros = self._border - self._frame
-            back.append(partial(_before_convolution, turned=self._turned_around(name), zeros=zeros, padding=padding))
+            size = signal.shape[-2], signal.shape[-1]
+            back.append(partial(_before_convolution, size=size, weight=weight, padding=padding))
+        if padding == "zeros" and not _rounds(signal):
+            return F.conv2d(signal, weight, bias, padding=1)
         mode = "constant" if padding == "zeros" else padding
         return F.conv2d(F.pad(signal, (1, 1, 1, 1), mode=mode), weight, bias)
 
-    def _turned_around(self, name: str) -> Tensor:
-        """The kernels, for convolutions of the gradient."""
-        weight = self.weights[f"{name}.weight"]
-        version, turned = self._turned.get(name, (None, weight))
-        if version != weight._version:
-            turned = weight.detach().flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-            self._turned[name] = weight._version, turned
-        return turned
-
-    def _pooled(self, signal: Tensor, back: WayBack | None, frame: int) -> Tensor:
+    def _pooled(self, signal: Tensor, back: WayBack | None) -> Tensor:
         if self.pooling == "average":
             if back is not None:
                 back.append(partial(_before_average, shape=signal.shape))
             return F.avg_pool2d(signal, 2)
         if back is None:
             return F.max_pool2d(signal, 2)
-        return _maxima(signal, back, frame)
+        return _maxima(signal, back)
 
 
-def _rectified(signal: Tensor, back: WayBack | None, frame: int = 0) -> Tensor:
-    """``frame``: what the gradient before it is to have around it."""
+def _rectified(signal: Tensor, back: WayBack | None) -> Tensor:
     if torch.is_grad_enabled():
         return F.relu(signal)
     signal = signal.relu_()
     if back is not None:
-        back.append(partial(_before_rectification, output=signal, version=signal._version, frame=frame))
+        back.append(partial(_before_rectification, output=signal, version=signal._version))
     return signal
 
 
-def _before_rectification(gradient: Tensor, *, output: Tensor, version: int, frame: int) -> Tensor:
+def _before_rectification(gradient: Tensor, *, output: Tensor, version: int) -> Tensor:
     if output._version != version:
         raise RuntimeError("A layer was written into before the gradient in the pixels was taken; copy it first.")
-    framed, before = _blank(gradient.shape, gradient, frame)
-    torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=before)
-    return framed
+    return torch.ops.aten.threshold_backward(gradient, output, 0)  # type: ignore[no-any-return]
 
 
-def _before_convolution(gradient: Tensor, *, turned: Tensor, zeros: int, padding: Padding) -> Tensor:
-    """``zeros``: how many are still to be thought around the gradient."""
-    padded = F.conv2d(gradient, turned, padding=zeros)
+def _before_convolution(gradient: Tensor, *, size: tuple[int, int], weight: Tensor, padding: Padding) -> Tensor:
+    frame = FRAME if _rounds(gradient) else 0
+    gradient = _framed(gradient) if frame else gradient
     if padding == "zeros":
-        return padded
+        return F.conv_transpose2d(gradient, weight, padding=frame + 1)
+    padded = F.conv_transpose2d(gradient, weight, padding=frame)
     # What was read beyond the border counts for the positions that it was read from.
     inward = 1 if padding == "reflect" else 0
-    for dimension in (2, 3):
-        end = padded.shape[dimension] - 1
+    for dimension, side in zip((2, 3), size, strict=True):
         padded.select(dimension, 1 + inward).add_(padded.select(dimension, 0))
-        padded.select(dimension, end - 1 - inward).add_(padded.select(dimension, end))
+        padded.select(dimension, side - inward).add_(padded.select(dimension, side + 1))
     return padded[:, :, 1:-1, 1:-1]
 
 
-def _maxima(signal: Tensor, back: WayBack, frame: int) -> Tensor:
+def _rounds(signal: Tensor) -> bool:
+    """Whether it matters who puts zeros around it."""
+    return signal.dtype == torch.bfloat16 and signal.device.type == "cpu"
+
+
+def _framed(gradient: Tensor) -> Tensor:
+    """A copy within FRAME zeros on all sides."""
+    height, width = (side + 2 * FRAME for side in gradient.shape[-2:])
+    framed = _blank((*gradient.shape[:2], height, width), gradient)
+    for edge in (slice(FRAME), slice(-FRAME, None)):
+        framed[:, :, edge], framed[..., edge] = 0, 0
+    framed[:, :, FRAME:-FRAME, FRAME:-FRAME] = gradient
+    return framed
+
+
+def _maxima(signal: Tensor, back: WayBack) -> Tensor:
     """The maxima of 2 x 2 values, first of those above each other, then of those side by side.
 
     Of equal ones it is the upper and the left one that counts. Where the maximum was is kept as 1 and 0 in the type of
@@ -186,42 +181,33 @@ def _maxima(signal: Tensor, back: WayBack, frame: int) -> Tensor:
     pooled = torch.maximum(left, right)
     is_upper = torch.eq(upper, rows, out=torch.empty_like(rows))
     is_left = torch.eq(left, pooled, out=torch.empty_like(pooled))
-    back.append(partial(_before_maxima, shape=signal.shape, is_upper=is_upper, is_left=is_left, frame=frame))
+    back.append(partial(_before_maxima, shape=signal.shape, is_upper=is_upper, is_left=is_left))
     return pooled
 
 
-def _before_maxima(gradient: Tensor, *, shape: torch.Size, is_upper: Tensor, is_left: Tensor, frame: int) -> Tensor:
+def _before_maxima(gradient: Tensor, *, shape: torch.Size, is_upper: Tensor, is_left: Tensor) -> Tensor:
     rows = torch.empty_like(is_upper)
     torch.mul(gradient, is_left, out=rows[..., 0::2])
     torch.sub(gradient, rows[..., 0::2], out=rows[..., 1::2])
     height, width = (side - side % 2 for side in shape[-2:])
-    framed, before = _blank(shape, gradient, frame)
+    before = _blank(shape, gradient)
     before[:, :, height:], before[..., width:] = 0, 0
     whole = before[:, :, :height, :width]
     torch.mul(rows, is_upper, out=whole[:, :, 0::2])
     torch.sub(rows, whole[:, :, 0::2], out=whole[:, :, 1::2])
-    return framed
+    return before
 
 
 def _before_average(gradient: Tensor, *, shape: torch.Size) -> Tensor:
-    before, _ = _blank(shape, gradient)
+    before = _blank(shape, gradient)
     return torch.ops.aten.avg_pool2d_backward(  # type: ignore[no-any-return]
         gradient, before, [2, 2], [2, 2], [0, 0], False, True, None
     )
 
 
-def _blank(shape: Sequence[int], like: Tensor, frame: int = 0) -> tuple[Tensor, Tensor]:
-    """A tensor whose values are yet to be written, or not needed (on a CPU, memory that is never touched is free): with
-    a ``frame`` of so many zeros around it, and without, a view."""
-    height, width = (side + 2 * frame for side in shape[-2:])
-    size = (*shape[:2], height, width)
-    framed = torch.empty(size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-    if not frame:
-        return framed, framed
-    for edge in (slice(frame), slice(-frame, None)):
-        framed[:, :, edge] = 0
-        framed[..., edge] = 0
-    return framed, framed[:, :, frame:-frame, frame:-frame]
+def _blank(shape: Sequence[int], like: Tensor) -> Tensor:
+    """A tensor whose values are yet to be written, or not needed: on a CPU, memory that is never touched is free."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 class _There(torch.autograd.Function):

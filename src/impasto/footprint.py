@@ -67,6 +67,10 @@ class Footprint:
         before = WHILE_READING + self.reading if self.machine.device.type == "cpu" else 0.0
         return max(before, *(self.of_level(level) for level in levels))
 
+    def to_come(self, levels: Iterable[Level]) -> float:
+        """The same beyond what is there once the pictures are read."""
+        return max(self.of_level(level) for level in levels) - self.pictures - WHILE_READING
+
     def of_level(self, level: Level) -> float:
         """Peak bytes while ``level`` is computed."""
         return self._of_level(level, keeps_freed=self.keeps_freed(level))
@@ -128,8 +132,8 @@ class Footprint:
 
     def _held(self) -> float:
         """Whatever is there all the while."""
-        # With the kernels turned around, and the copies that convolutions make of them; as measured.
-        copies = 0.84 * self.machine.dtype.itemsize - 0.62
+        # With the copies that convolutions make of their kernels; as measured.
+        copies = 0.68 * self.machine.dtype.itemsize - 0.62
         weights = copies * sum(network.tensor_bytes for network in self.networks.values())
         return weights + (BASE + self.pictures if self.machine.device.type == "cpu" else 0.0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["available_bytes", "free_bytes", "memory_bytes", "total_bytes"]
+__all__ = ["available_bytes", "memory_bytes", "total_bytes"]
 
 SHARE_OF_FREE = 0.75
 """Of the memory that is free, a run takes no more unless it is told to."""
@@ -81,15 +81,11 @@ def _system_memory() -> tuple[int | None, int | None]:
 
 def available_bytes(device: torch.device) -> int | None:
     """What a run may take unless it is told: three quarters of what is free on ``device``; None if unknown."""
-    known = free_bytes(device)
-    if known is None:
-        known = total_bytes(device)
+    if device.type == "cuda":
+        return int(SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0])
+    total, free = memory_bytes()
+    known = total if free is None else free
     return None if known is None else int(SHARE_OF_FREE * known)
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """The memory that is free on ``device``; None if unknown."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_bytes()[1]
 
 
 def total_bytes(device: torch.device) -> int | None:

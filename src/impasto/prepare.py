@@ -16,7 +16,7 @@ from impasto.device import resolve_machine
 from impasto.errors import InputError
 from impasto.features import Extractor
 from impasto.footprint import VECTOR, Footprint
-from impasto.free_memory import available_bytes, free_bytes, total_bytes
+from impasto.free_memory import available_bytes, memory_bytes, total_bytes
 from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
@@ -83,16 +83,8 @@ def prepare(
     main = available_bytes(torch.device("cpu"))
     footprint = Footprint(spec, machine, networks, held, room, main, _reading_bytes(pictures.values()))
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
-    needed, free = footprint.of_run(schedule.levels), free_bytes(machine.device)
-    log.debug("about %.1f GiB of memory, of %s", needed / 2**30, _spelled(limit))
-    if free is not None and needed > free and machine.device.type == "cpu":
-        # As --memory said, or as it was when the run began that goes on.
-        log.warning(
-            "This takes about %.1f GiB of memory, and %.1f are free: close other programs, or the system may slow it"
-            " down or end it.",
-            needed / 2**30,
-            free / 2**30,
-        )
+    log.debug("about %s of memory, of %s", _spelled(footprint.of_run(schedule.levels)), _spelled(limit))
+    _tell_if_short(footprint, schedule.levels)
     cropped = photo.cropped_to_aspect(schedule.size)
     if spec.color != "style":  # colors are changed at the sizes that count, not at those of a camera
         cropped, painting = cropped.resized(schedule.size), painting.resized(schedule.levels[-1].style_size)
@@ -153,8 +145,23 @@ def _reading_bytes(pictures: Iterable[Picture]) -> float:
     return float(most)
 
 
-def _spelled(limit: int | None) -> str:
-    return "unknown" if limit is None else f"{limit / 2**30:.1f}"
+def _spelled(number: float | None) -> str:
+    return "unknown" if number is None else f"{number / 2**30:.1f} GiB"
+
+
+def _tell_if_short(footprint: Footprint, levels: Iterable[Level]) -> None:
+    """Warn if less memory is free than is to be taken: --memory may say so, and a run that goes on may find it so."""
+    free = memory_bytes()[1]
+    if free is None or footprint.machine.device.type != "cpu":
+        return
+    needed = footprint.to_come(levels)
+    if needed > free:
+        log.warning(
+            "This takes about %s more memory, and %s is free: close other programs, or the system may slow it down or"
+            " end it.",
+            _spelled(needed),
+            _spelled(free),
+        )
 
 
 def _network(spec: StyleSpec, options: RunOptions) -> Network:

@@ -279,18 +279,22 @@ def test_shares_are_whole_pairs_and_together_all() -> None:
 
 def test_an_earlier_report_spares_its_whole_pairs_and_tells_where_they_are_from(tmp_path: Path) -> None:
     whole, part, new = ("lion", "waves"), ("owls", "kiss"), ("paris", "kiss")
-    theirs = {"vgg19": {whole: REFERENCE, part: REFERENCE}, "compact": {whole: dial(0.1, 0.2, 0.45, factor=2)}}
+    doubled = dial(0.1, 0.2, 0.45, factor=2)
+    more = {**doubled, 0.9: doubled[0.7]}
+    theirs = {"vgg19": {whole: REFERENCE, part: REFERENCE, new: REFERENCE}, "compact": {whole: more, new: doubled}}
     file = tmp_path / "report.json"
-    file.write_text(Report({**SETTINGS, "machine": "theirs"}, theirs, {}).to_json())
-    earlier = Earlier.read(file, SETTINGS)
-    assert {job.pair for job in earlier.missing(jobs_of(whole, part, new))} == {part, new}
-    ours = {way: {new: dial(0.1, 0.2, 0.45, factor=3)} for way in ("vgg19", "compact")}
-    both = earlier.added_to(ours, [new, whole, part])
-    assert list(both["compact"]) == [new, whole]
-    assert both["compact"][whole] == theirs["compact"][whole]
-    assert both["vgg19"][new] == ours["vgg19"][new]
-    assert earlier.beside({"machine": "ours"})["machine"] == "theirs; ours"
-    assert earlier.beside({})["machine"] == "theirs"
+    file.write_text(Report({**SETTINGS, "machine": "a; b"}, theirs, {}).to_json())
+    earlier, jobs = Earlier.read(file, SETTINGS), jobs_of(new, whole, part)
+    assert {job.pair for job in earlier.missing(jobs)} == {part}
+    tripled = dial(0.1, 0.2, 0.45, factor=3)
+    ours = {"vgg19": {new: tripled}, "compact": {new: tripled}}
+    assert earlier.beside(ours, jobs) == {whole}
+    both = earlier.added_to(ours, jobs)
+    assert list(both["compact"]) == list(both["vgg19"]) == [new, whole]
+    assert both["compact"][whole] == doubled
+    assert both["compact"][new] == tripled
+    assert earlier.circumstances({"machine": "b, c"}) == {"machine": "a; b; b, c"}
+    assert Earlier().circumstances({"machine": "ours"}) == {"machine": "ours"}
 
 
 @pytest.mark.parametrize(
@@ -307,6 +311,8 @@ def test_what_is_no_earlier_report_of_these_settings_is_refused(tmp_path: Path, 
     file.write_text(contents)
     with pytest.raises(StaleError, match=message):
         Earlier.read(file, SETTINGS)
+    with pytest.raises(StaleError, match="cannot be read"):
+        Earlier.read(tmp_path / "none.json", SETTINGS)
 
 
 def test_a_sheet_shows_each_picture_in_its_cell(tmp_path: Path) -> None:

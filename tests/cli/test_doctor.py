@@ -52,9 +52,9 @@ def test_a_folder_for_weights_that_is_not_there(cli, folder, monkeypatch):
 def test_memory_is_unknown_where_the_system_does_not_tell(monkeypatch):
     monkeypatch.setattr("impasto.free_memory.memory_bytes", lambda: (None, None))
     assert [finding.value for finding in doctor._memory()] == ["unknown"]
-    monkeypatch.setattr("impasto.free_memory.memory_bytes", lambda: (8e9, 1e9))
+    monkeypatch.setattr("impasto.free_memory.memory_bytes", lambda: (8 * 2**30, 2**30))
     (finding,) = doctor._memory()
-    assert (finding.value, finding.advice[:6]) == ("8.0 GB, 1.0 GB free", "Little")
+    assert (finding.value, finding.advice[:6]) == ("8.0 GiB, 1.0 GiB free", "Little")
 
 
 def test_threads_that_are_held_back(monkeypatch):

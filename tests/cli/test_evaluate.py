@@ -114,7 +114,7 @@ def test_what_does_not_fit_into_memory_is_refused(cli, folder, monkeypatch):
     assert cli("evaluate", "photo.jpg", "painting.png", "photo.jpg").code == 0
     outcome = cli("evaluate", "photo.jpg", "painting.png", "photo.jpg", "--style-scale", "6")
     assert outcome.code == 2
-    assert "64 x 48 pixels beside a painting of 384 x 384, takes about 1 GB of memory" in outcome.err
+    assert "64 x 48 pixels beside a painting of 384 x 384, takes about 1 GiB of memory" in outcome.err
 
 
 @pytest.mark.parametrize(

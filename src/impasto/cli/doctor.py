@@ -111,7 +111,7 @@ def _memory() -> Iterator[Finding]:
     little = free is not None and free < LITTLE_MEMORY
     advice = "Little memory is free: close other programs, or use a small --size." if little else ""
     yield Finding(
-        "memory", f"{total / 1e9:.1f} GB" + (f", {free / 1e9:.1f} GB free" if free is not None else ""), advice
+        "memory", f"{total / 2**30:.1f} GiB" + (f", {free / 2**30:.1f} GiB free" if free is not None else ""), advice
     )
 
 

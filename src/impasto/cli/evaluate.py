@@ -155,8 +155,8 @@ def _check_memory(name: str, size: tuple[int, int], painted: tuple[int, int]) ->
     if total is not None and needed > total:
         raise InputError(
             f"To measure {name}, {size[1]} x {size[0]} pixels beside a painting of {painted[1]} x {painted[0]}, takes"
-            f" about {needed / 1e9:.0f} GB of memory, and this machine has {total / 1e9:.0f} GB: reduce it first, or"
-            " use a smaller --style-scale."
+            f" about {needed / 2**30:.0f} GiB of memory, and this machine has {total / 2**30:.0f} GiB: reduce it first,"
+            " or use a smaller --style-scale."
         )
 
 
