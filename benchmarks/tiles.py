@@ -108,6 +108,8 @@ def seam(transfer: Transfer, side: int, evaluations: int) -> dict[str, float]:
     whole, tiled = painted(level), painted(replace(level, tile=side))
     objective = transfer.objective(replace(level, tile=side))
     difference = (whole - tiled).abs().mean(dim=(0, 1))
+    if not difference.any():
+        return {"at borders": 0.0, "elsewhere": 0.0, "ratio": 1.0}
     mask = borders(objective.octaves[0].tiles, level.size)
     return {
         "at borders": float(difference[mask].mean()),
