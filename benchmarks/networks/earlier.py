@@ -52,14 +52,14 @@ class Earlier:
         """The pairs of ``jobs`` that it has and ``dials`` have not."""
         return whole_pairs(self.dials, jobs) - whole_pairs(dials, jobs)
 
-    def added_to(self, dials: Dials, jobs: Sequence[Job]) -> dict[str, dict[Pair, Dial]]:
+    def added_to(self, dials: Dials, jobs: Sequence[Job]) -> Dials:
         """``dials`` with those pairs, in the order of ``jobs`` and at their strengths."""
         added, found = self.beside(dials, jobs), {way: dict[Pair, dict[float, Outcome]]() for way in dials}
         for job in jobs:
             of = (self.dials if job.pair in added else dials).get(job.way.name, {}).get(job.pair, {})
             if outcome := of.get(job.strength):
                 found[job.way.name].setdefault(job.pair, {})[job.strength] = outcome
-        return {way: dict(pairs) for way, pairs in found.items()}
+        return found
 
     def circumstances(self, own: Mapping[str, str]) -> dict[str, str]:
         """Where its pairs come from and, after a semicolon, where those come from of which ``own`` tells."""

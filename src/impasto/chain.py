@@ -140,8 +140,7 @@ def _before_rectification(gradient: Tensor, *, output: Tensor, version: int) -> 
 
 
 def _before_convolution(gradient: Tensor, *, size: tuple[int, int], weight: Tensor, padding: Padding) -> Tensor:
-    frame = FRAME if _rounds(gradient) else 0
-    gradient = _framed(gradient) if frame else gradient
+    gradient, frame = (_framed(gradient), FRAME) if _rounds(gradient) else (gradient, 0)
     if padding == "zeros":
         return F.conv_transpose2d(gradient, weight, padding=frame + 1)
     padded = F.conv_transpose2d(gradient, weight, padding=frame)
