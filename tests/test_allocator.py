@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from impasto import allocator
-from impasto.allocator import keeping_freed_memory
+from impasto.allocator import keeping_freed_memory, stay_within_bounds
 
 PAGES = """
 import resource, torch
@@ -32,12 +32,45 @@ for keep in (False, True):
 """
 
 
-@pytest.mark.skipif(not allocator.can_keep(), reason="only glibc can be told, if nobody has told it otherwise")
+BOUNDS = """
+import sys, torch
+from impasto.allocator import keeping_freed_memory, stay_within_bounds
+from impasto.free_memory import resident_bytes
+
+MEGABYTE = 2**20
+
+def taken(megabytes):
+    if sys.argv[1] == "within bounds":
+        stay_within_bounds()
+    return torch.ones(megabytes * MEGABYTE, dtype=torch.uint8)
+
+before = resident_bytes()
+with keeping_freed_memory(True, before + 220 * MEGABYTE):
+    tensors = [taken(10) for _ in range(20)]
+    del tensors[::2]
+    larger = [taken(12) for _ in range(8)]  # which do not fit into what is free between the others
+    print((resident_bytes() - before) // MEGABYTE)
+"""
+
+for_glibc = pytest.mark.skipif(
+    not allocator.can_keep(), reason="only glibc can be told, if nobody has told it otherwise"
+)
+
+
+@for_glibc
 def test_pages_are_asked_for_once_and_handed_back_at_the_end() -> None:
     done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
     outside, inside = ([int(number) for number in line.split()] for line in done.stdout.splitlines())
     assert inside[0] < 1000 < outside[0]
     assert outside[1] < 1000 < inside[1]
+
+
+@for_glibc
+def test_what_is_kept_stays_within_bounds() -> None:
+    def taken(how: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", BOUNDS, how], capture_output=True, check=True).stdout)
+
+    assert taken("within bounds") < 235 < 280 < taken("on and on")
 
 
 def test_who_keeps_decides_until_the_last_one_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +89,26 @@ def test_who_keeps_decides_until_the_last_one_is_done(monkeypatch: pytest.Monkey
     with pytest.raises(ValueError, match="mine"), keeping_freed_memory():
         raise ValueError("mine")
     assert told == allocator.USUAL
+
+
+def test_each_may_take_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[int] = []
+    taken = 0
+    monkeypatch.setattr(allocator, "_glibc", lambda: (lambda *_: 1, trimmed.append))
+    monkeypatch.setattr(allocator, "resident_bytes", lambda: taken)
+
+    def trims(now: int) -> bool:
+        nonlocal taken
+        taken = now
+        trimmed.clear()
+        stay_within_bounds()
+        return bool(trimmed)
+
+    assert not trims(1000)  # nobody is inside
+    with keeping_freed_memory(True, 10):
+        assert (trims(10), trims(11)) == (False, True)
+        with keeping_freed_memory(True, 5):
+            assert (trims(15), trims(16)) == (False, True)
+        with keeping_freed_memory(True):
+            assert not trims(1000)
+        assert trims(11)

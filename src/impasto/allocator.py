@@ -2,14 +2,15 @@
 
 An evaluation takes the same large buffers as the one before. glibc asks the system for some of them anew, which has to
 fill them with zeros: at 1024 pixels that takes a third of the time. Others it keeps, and cannot always use them again.
-To keep all is fastest, and takes up to twice the room; to hand all back takes the least. (What is freed in other
-threads than the main one is handed back in any case, if it is large.) A program whose user has set up glibc is left as
-it is.
+To keep all is fastest, and takes up to twice the room, now more, now less, so it is held to bounds. To hand all back
+takes the least. (What is freed in other threads than the main one is handed back in any case, if it is large.) A
+program whose user has set up glibc is left as it is.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from contextlib import contextmanager
 from functools import cache
 from threading import RLock
 
-__all__ = ["can_keep", "keeping_freed_memory"]
+from impasto.free_memory import resident_bytes
+
+__all__ = ["can_keep", "keeping_freed_memory", "stay_within_bounds"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """glibc's names for its settings (malloc.h)."""
@@ -30,23 +33,33 @@ USUAL = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25}
 """Bytes; the usual ones are those that glibc itself comes to in a program with large buffers."""
 
 _lock = RLock()  # a run that is collected as garbage may come to its end inside
-_uses: list[bool] = []
-"""Whether what is freed is to be kept, by each of those who are inside."""
+_uses: list[tuple[bool, float]] = []
+"""Whether what is freed is to be kept, and within how many bytes of the process, by each of those who are inside."""
 
 
 @contextmanager
-def keeping_freed_memory(keep: bool = True) -> Iterator[None]:
-    """Keep what is freed inside, or hand it back at once if not ``keep``. Safe in several threads: all is kept while
-    one of them wants it. Without glibc it does nothing."""
+def keeping_freed_memory(keep: bool = True, most: float = math.inf) -> Iterator[None]:
+    """Keep what is freed inside until the process takes more than ``most`` bytes (see ``stay_within_bounds``), or hand
+    it back at once if not ``keep``. Safe in several threads: all is kept while one of them wants it, and together they
+    may take what each was given. Without glibc it does nothing."""
+    use = keep, most
     with _lock:
-        _uses.append(keep)
+        _uses.append(use)
         _arrange()
     try:
         yield
     finally:
         with _lock:
-            _uses.remove(keep)
+            _uses.remove(use)
             _arrange()
+
+
+def stay_within_bounds() -> None:
+    """Hand back what was freed and kept, if the process takes more than it may: for wherever much is about to be asked
+    for."""
+    most = sum(most for _, most in _uses)
+    if 0 < most < math.inf and resident_bytes() > most and (glibc := _glibc()) is not None:
+        glibc[1](0)
 
 
 def _arrange() -> None:
@@ -55,7 +68,7 @@ def _arrange() -> None:
     if glibc is None:
         return
     mallopt, trim = glibc
-    for name, value in (KEEP if any(_uses) else HAND_BACK if _uses else USUAL).items():
+    for name, value in (KEEP if any(keep for keep, _ in _uses) else HAND_BACK if _uses else USUAL).items():
         if not mallopt(name, value):  # as older ones do with more than this
             mallopt(name, USUAL[name])
     trim(0)

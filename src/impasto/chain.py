@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from impasto.again import SeenAgain
+from impasto.allocator import stay_within_bounds
 from impasto.networks import Convolution, Network
 
 __all__ = ["Chain", "Padding", "Pooling", "WayBack"]
@@ -109,10 +110,13 @@ class Chain:
         if back is not None:
             size = signal.shape[-2], signal.shape[-1]
             back.append(partial(_before_convolution, size=size, weight=weight, padding=padding))
-        if padding == "zeros" and not _rounds(signal):
-            return F.conv2d(signal, weight, bias, padding=1)
-        mode = "constant" if padding == "zeros" else padding
-        return F.conv2d(F.pad(signal, (1, 1, 1, 1), mode=mode), weight, bias)
+        around = 1
+        stay_within_bounds()
+        if padding != "zeros" or _rounds(signal):
+            mode = "constant" if padding == "zeros" else padding
+            signal, around = F.pad(signal, (1, 1, 1, 1), mode=mode), 0
+            stay_within_bounds()
+        return F.conv2d(signal, weight, bias, padding=around)
 
     def _pooled(self, signal: Tensor, back: WayBack | None) -> Tensor:
         if self.pooling == "average":
@@ -140,7 +144,9 @@ def _before_rectification(gradient: Tensor, *, output: Tensor, version: int) -> 
 
 
 def _before_convolution(gradient: Tensor, *, size: tuple[int, int], weight: Tensor, padding: Padding) -> Tensor:
+    stay_within_bounds()
     gradient, frame = (_framed(gradient), FRAME) if _rounds(gradient) else (gradient, 0)
+    stay_within_bounds()
     if padding == "zeros":
         return F.conv_transpose2d(gradient, weight, padding=frame + 1)
     padded = F.conv_transpose2d(gradient, weight, padding=frame)

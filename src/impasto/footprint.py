@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from impasto.allocator import can_keep
 from impasto.device import Machine
+from impasto.free_memory import resident_bytes
 from impasto.grid import Tiling
 from impasto.networks import Network
 from impasto.pyramid import Level
@@ -18,24 +19,25 @@ __all__ = ["LEEWAY", "VECTOR", "Footprint"]
 VECTOR = 3 * 4
 """Bytes a pixel of the picture, its gradient, or any other tensor of its shape."""
 
-BASE = 0.373e9
+BASE = 0.41e9
 """Bytes of Python, PyTorch, and what its libraries keep for themselves, as measured."""
 
 WHILE_READING = 0.26e9
 """The same while pictures are read, before anything was computed."""
 
-WORKING_VECTORS = 8
-"""Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
-the gradient that is growing, the best point, what the octaves take, and one that comes and goes."""
+OF_TILES = 0.07e9
+"""More of the same beside tiles, as measured: what is too small to be handed back."""
 
-EVALUATED_VECTORS = 5
+WORKING_VECTORS = 6.75
+"""Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
+the gradient that is growing, the best point, and what the octaves take."""
+
+EVALUATED_VECTORS = 4
 """The same where there is a single evaluation, as measured."""
 
-KEPT_VECTORS = 4
-"""Beside tiles, how many more are there if what is freed is kept; as measured at 8192 pixels."""
-
-COPIED = 1.5
-"""Of the first layer's features of a tile, what is copied out of it; as measured."""
+KEPT = 1.6
+"""How many times as much the features may take if what is freed is kept: what they come to if nobody hands it back, and
+so what they are held to."""
 
 CONTENT_VECTORS = 3
 """While the painting is looked at: the point, the content and its octaves."""
@@ -75,6 +77,10 @@ class Footprint:
         """Peak bytes while ``level`` is computed."""
         return self._of_level(level, keeps_freed=self.keeps_freed(level))
 
+    def bound(self, level: Level) -> float:
+        """Bytes that the process may take from now on, while what is freed is kept: that, and what else is in it."""
+        return self.of_level(level) + max(0.0, resident_bytes() - self._held())
+
     def least_of_level(self, level: Level) -> float:
         """The same if everything that is freed is handed back to the system."""
         return self._of_level(level, keeps_freed=False)
@@ -105,8 +111,6 @@ class Footprint:
         network = self.networks[level.network]
         vectors = 0.0 if level.vectors == "main memory" else self._vectors(level)
         features = self._features(level, network, keeps_freed=keeps_freed)
-        if keeps_freed and level.tile:
-            vectors += level.pixels * VECTOR * KEPT_VECTORS
         needed = max(vectors + features, self._before(level, network))
         return self._held() + self._targets(level, network) + needed
 
@@ -133,7 +137,7 @@ class Footprint:
     def _held(self) -> float:
         """Whatever is there all the while."""
         # With the copies that convolutions make of their kernels; as measured.
-        copies = 0.68 * self.machine.dtype.itemsize - 0.62
+        copies = 0.66 * self.machine.dtype.itemsize - 0.55
         weights = copies * sum(network.tensor_bytes for network in self.networks.values())
         return weights + (BASE + self.pictures if self.machine.device.type == "cpu" else 0.0)
 
@@ -172,7 +176,5 @@ class Footprint:
         forgets = first.layer in self._layers and network.forgets_first
         kept = network.values_per_pixel + (0 if forgets else first.outputs)
         # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
-        needed = padded * itemsize * ((0.81 if network.forgets_first else 1.03) * kept + 12)
-        if keeps_freed:  # much of which fits nothing else; as measured
-            needed *= 1.97 + 0.115 * itemsize if network.forgets_first else 2.18 - 0.12 * itemsize
-        return needed + (COPIED * first.outputs * padded * itemsize if padded < level.pixels else 0.0)
+        needed = padded * itemsize * (0.815 * kept + 12) * (KEPT if keeps_freed else 1)
+        return needed + (OF_TILES + first.outputs * padded * itemsize if padded < level.pixels else 0.0)
