@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 from impasto.allocator import can_keep
 from impasto.device import Machine
 from impasto.free_memory import resident_bytes
@@ -19,14 +21,21 @@ __all__ = ["LEEWAY", "VECTOR", "Footprint"]
 VECTOR = 3 * 4
 """Bytes a pixel of the picture, its gradient, or any other tensor of its shape."""
 
-BASE = 0.41e9
+BASE = 0.335e9
 """Bytes of Python, PyTorch, and what its libraries keep for themselves, as measured."""
+
+OF_BF16 = 0.02e9
+"""More of the same for computing in bfloat16, as measured."""
 
 WHILE_READING = 0.26e9
 """The same while pictures are read, before anything was computed."""
 
-OF_TILES = 0.07e9
-"""More of the same beside tiles, as measured: what is too small to be handed back."""
+SMALL_SHARE, SMALL_MOST = 0.45, 0.07e9
+"""Of what the features take, how much more there is in pieces too small to be handed back, and the most of it; as
+measured."""
+
+OF_TILES = 0.09e9
+"""More of the same beside tiles, as measured."""
 
 WORKING_VECTORS = 6.75
 """Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
@@ -35,9 +44,9 @@ the gradient that is growing, the best point, and what the octaves take."""
 EVALUATED_VECTORS = 4
 """The same where there is a single evaluation, as measured."""
 
-KEPT = 1.6
-"""How many times as much the features may take if what is freed is kept: what they come to if nobody hands it back, and
-so what they are held to."""
+KEPT_OF_WIDE, KEPT_OF_NARROW = 2.3, 1.9
+"""How many times as much the features may take if what is freed is kept: about what they come to if nobody hands it
+back, and so what they are held to. With 0.9 of it, an evaluation takes up to 1.3 times as long."""
 
 CONTENT_VECTORS = 3
 """While the painting is looked at: the point, the content and its octaves."""
@@ -136,10 +145,11 @@ class Footprint:
 
     def _held(self) -> float:
         """Whatever is there all the while."""
-        # With the copies that convolutions make of their kernels; as measured.
-        copies = 0.66 * self.machine.dtype.itemsize - 0.55
-        weights = copies * sum(network.tensor_bytes for network in self.networks.values())
-        return weights + (BASE + self.pictures if self.machine.device.type == "cpu" else 0.0)
+        dtype = self.machine.dtype
+        # Convolutions have copies of their kernels, in an order of their own.
+        weights = 2 * dtype.itemsize / 4 * sum(network.tensor_bytes for network in self.networks.values())
+        base = BASE + (OF_BF16 if dtype == torch.bfloat16 else 0.0)
+        return weights + (base + self.pictures if self.machine.device.type == "cpu" else 0.0)
 
     def _history(self, level: Level) -> float:
         """Bytes a pixel of what the solver remembers."""
@@ -176,5 +186,9 @@ class Footprint:
         forgets = first.layer in self._layers and network.forgets_first
         kept = network.values_per_pixel + (0 if forgets else first.outputs)
         # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
-        needed = padded * itemsize * (0.815 * kept + 12) * (KEPT if keeps_freed else 1)
-        return needed + (OF_TILES + first.outputs * padded * itemsize if padded < level.pixels else 0.0)
+        needed = padded * itemsize * (0.81 * kept + 12)
+        if keeps_freed:
+            needed *= KEPT_OF_WIDE if network.forgets_first else KEPT_OF_NARROW
+        else:
+            needed += min(SMALL_MOST, SMALL_SHARE * needed)
+        return needed + (OF_TILES if padded < level.pixels else 0.0)
