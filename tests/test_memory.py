@@ -156,10 +156,14 @@ def test_giants_take_what_they_were_measured_to_take() -> None:
 
 
 def test_the_bound_leaves_room_for_what_else_is_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for taken, else_there in ((0.1, 0.0), (5.0, 5.0)):
-        monkeypatch.setattr("impasto.footprint.resident_bytes", lambda taken=taken: taken * GB)
-        beyond = (footprint().bound(level(1024)) - footprint().of_level(level(1024))) / GB
-        assert max(0.0, else_there - 0.7) <= beyond <= else_there
+    def bound(taken: float) -> float:
+        monkeypatch.setattr("impasto.footprint.resident_bytes", lambda: taken * GB)
+        return footprint().bound(level(1024)) / GB
+
+    alone = footprint().of_level(level(1024)) / GB
+    assert 0.95 * alone < bound(0) == bound(0.3) <= alone
+    assert bound(0) + 4 < bound(5) < bound(0) + 5
+    assert bound(6) == pytest.approx(bound(5) + 1)
 
 
 def test_elsewhere_there_is_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,12 @@ _lock = RLock()  # a run that is collected as garbage may come to its end inside
 _uses: list[tuple[bool, float]] = []
 """Whether what is freed is to be kept, and within how many bytes of the process, by each of those who are inside."""
 
+_in_use = 0.0
+"""Bytes of the process after it handed back what it could; 0 if it was not asked to."""
+
+WORTHWHILE = 0.03
+"""Of what a process may take, how much has to be free to be handed back."""
+
 
 @contextmanager
 def keeping_freed_memory(keep: bool = True, most: float = math.inf) -> Iterator[None]:
@@ -55,15 +61,23 @@ def keeping_freed_memory(keep: bool = True, most: float = math.inf) -> Iterator[
 
 
 def stay_within_bounds() -> None:
-    """Hand back what was freed and kept, if the process takes more than it may: for wherever much is about to be asked
-    for."""
+    """Hand back what was freed and kept, if the process takes more than it may; for wherever much is about to be asked
+    for. Where nearly all is in use, only once it is worth the time."""
+    global _in_use
     most = sum(most for _, most in _uses)
-    if 0 < most < math.inf and resident_bytes() > most and (glibc := _glibc()) is not None:
+    if 0 < most < math.inf and resident_bytes() > max(most, _in_use + WORTHWHILE * most):
+        _hand_back()
+        _in_use = resident_bytes()
+
+
+def _hand_back() -> None:
+    if (glibc := _glibc()) is not None:
         glibc[1](0)
 
 
 def _arrange() -> None:
     """Tell glibc what is wanted now, and hand back what was kept so far."""
+    global _in_use
     glibc = _glibc()
     if glibc is None:
         return
@@ -72,6 +86,7 @@ def _arrange() -> None:
         if not mallopt(name, value):  # as older ones do with more than this
             mallopt(name, USUAL[name])
     trim(0)
+    _in_use = 0.0
 
 
 def can_keep() -> bool:

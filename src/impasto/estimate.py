@@ -150,7 +150,12 @@ def measure_cost(transfer: Transfer) -> Cost:
     On a CPU that takes about a second a network, and some more where memory is handed back. Evaluations are linear in
     the pixels once they are long enough.
     """
-    measured = {name: _measured(transfer, extractor) for name, extractor in transfer.extractors.items()}
+    networks = transfer.extractors.items()
+    # First what is handed back: what was kept before leaves holes, which would be used again.
+    handed_back = {
+        name: _per_pixel_handed_back(transfer, each) for name, each in networks if _hands_back(transfer, name)
+    }
+    measured = {name: _measured(transfer, each, handed_back.get(name, 0.0)) for name, each in networks}
     for name, numbers in measured.items():
         keep_timing(_about(transfer, name), transfer.machine.device, numbers)
     return _cost(transfer, measured)
@@ -220,9 +225,15 @@ def _times_longer(transfer: Transfer, level: Level) -> float:
     return took / pixels
 
 
-def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float, float]:
+def _per_pixel_handed_back(transfer: Transfer, extractor: Extractor) -> float:
+    """Seconds of an evaluation for each pixel where what is freed is handed back."""
+    side = max(side for side in _probes(transfer, extractor) if side <= TELLING_SIDE)
+    return _time_evaluation(transfer, extractor, side, hands_back=True) / side**2
+
+
+def _measured(transfer: Transfer, extractor: Extractor, handed_back: float) -> tuple[float, float, float]:
     """Seconds of an evaluation as it is and for each pixel, and how many times as long the latter are where what is
-    freed is handed back, if it ever is."""
+    freed is ``handed_back``, in seconds as well."""
     smallest, *larger = _probes(transfer, extractor)
     side, tiny = smallest, _time_evaluation(transfer, extractor, smallest)
     seconds = tiny
@@ -235,13 +246,8 @@ def _measured(transfer: Transfer, extractor: Extractor) -> tuple[float, float, f
     more = side**2 - octaves * smallest**2
     # Between pictures of about the same size there is nothing but noise.
     per_pixel = max(seconds - octaves * tiny, 0.0) / more if more > smallest**2 else 0.0
-    fixed, handed_back = max(tiny - per_pixel * smallest**2, 0.0), 1.0
-    if per_pixel and _hands_back(transfer, extractor.network.name):
-        side = max(side for side in _probes(transfer, extractor) if side <= TELLING_SIDE)
-        seconds = _time_evaluation(transfer, extractor, side, hands_back=True)
-        octaves = number_of_octaves((side, side), (side, side), transfer.spec.octaves)
-        handed_back = max(1.0, (seconds - octaves * fixed) / side**2 / per_pixel)
-    return fixed, per_pixel, handed_back
+    fixed = max(tiny - per_pixel * smallest**2, 0.0)
+    return fixed, per_pixel, max(1.0, handed_back / per_pixel) if per_pixel else 1.0
 
 
 def _fits(transfer: Transfer, extractor: Extractor, side: int) -> bool:

@@ -21,7 +21,7 @@ __all__ = ["LEEWAY", "VECTOR", "Footprint"]
 VECTOR = 3 * 4
 """Bytes a pixel of the picture, its gradient, or any other tensor of its shape."""
 
-BASE = 0.335e9
+BASE = 0.355e9
 """Bytes of Python, PyTorch, and what its libraries keep for themselves, as measured."""
 
 OF_BF16 = 0.02e9
@@ -34,8 +34,11 @@ SMALL_SHARE, SMALL_MOST = 0.45, 0.07e9
 """Of what the features take, how much more there is in pieces too small to be handed back, and the most of it; as
 measured."""
 
-OF_TILES = 0.09e9
+OF_TILES = 0.1e9
 """More of the same beside tiles, as measured."""
+
+LEFT = 0.06e9
+"""More of the same after other levels, as measured."""
 
 WORKING_VECTORS = 6.75
 """Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
@@ -44,9 +47,18 @@ the gradient that is growing, the best point, and what the octaves take."""
 EVALUATED_VECTORS = 4
 """The same where there is a single evaluation, as measured."""
 
-KEPT_OF_WIDE, KEPT_OF_NARROW = 2.3, 1.9
+KEPT_OF_WIDE, KEPT_OF_NARROW, KEPT_OF_NARROW_BF16 = 2.2, 1.8, 2.4
 """How many times as much the features may take if what is freed is kept: about what they come to if nobody hands it
-back, and so what they are held to. With 0.9 of it, an evaluation takes up to 1.3 times as long."""
+back, and so what they are held to. With 0.9 of all, an evaluation takes up to 1.3 times as long."""
+
+KEPT_LATER, LATER = 0.7, 20
+"""How many times as much more there is after how many evaluations: each leaves it in other pieces."""
+
+HELD_TO = 0.98
+"""Of what a level may take: that it takes too much is only seen once a layer has done so."""
+
+USUAL = 1.5
+"""Times as much as is there in any case may be in the process between two levels."""
 
 CONTENT_VECTORS = 3
 """While the painting is looked at: the point, the content and its octaves."""
@@ -87,8 +99,11 @@ class Footprint:
         return self._of_level(level, keeps_freed=self.keeps_freed(level))
 
     def bound(self, level: Level) -> float:
-        """Bytes that the process may take from now on, while what is freed is kept: that, and what else is in it."""
-        return self.of_level(level) + max(0.0, resident_bytes() - self._held())
+        """Bytes that the process may take from now on, while what is freed is kept: that, and what else is in it, if it
+        is much more than what levels before may have left. Any number of them beside a GPU."""
+        if self.machine.device.type != "cpu":
+            return math.inf
+        return HELD_TO * self.of_level(level) + max(0.0, resident_bytes() - USUAL * self._held())
 
     def least_of_level(self, level: Level) -> float:
         """The same if everything that is freed is handed back to the system."""
@@ -188,7 +203,9 @@ class Footprint:
         # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
         needed = padded * itemsize * (0.81 * kept + 12)
         if keeps_freed:
-            needed *= KEPT_OF_WIDE if network.forgets_first else KEPT_OF_NARROW
+            narrow = KEPT_OF_NARROW_BF16 if itemsize == 2 else KEPT_OF_NARROW
+            kept_freed = KEPT_OF_WIDE if network.forgets_first else narrow
+            needed *= kept_freed + KEPT_LATER * min(1.0, level.iterations / LATER)
         else:
-            needed += min(SMALL_MOST, SMALL_SHARE * needed)
+            needed += min(SMALL_MOST, SMALL_SHARE * needed) + (LEFT if self.spec.coarse_iterations else 0.0)
         return needed + (OF_TILES if padded < level.pixels else 0.0)

@@ -24,6 +24,7 @@ from impasto.image.resize import as_floats, crop_to_aspect
 from impasto.memory import fit_memory
 from impasto.networks import Network, get_network, preferred_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
+from impasto.quantity import spell_bytes
 from impasto.record import new_record
 from impasto.spec import STARTS, RunOptions, StyleSpec, output_size
 from impasto.styles import KeptStyles
@@ -83,7 +84,7 @@ def prepare(
     main = available_bytes(torch.device("cpu"))
     footprint = Footprint(spec, machine, networks, held, room, main, _reading_bytes(pictures.values()))
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
-    log.debug("about %s of memory, of %s", _spelled(footprint.of_run(schedule.levels)), _spelled(limit))
+    log.debug("about %s of memory, of %s", spell_bytes(footprint.of_run(schedule.levels)), spell_bytes(limit))
     _tell_if_short(footprint, schedule.levels)
     cropped = photo.cropped_to_aspect(schedule.size)
     if spec.color != "style":  # colors are changed at the sizes that count, not at those of a camera
@@ -145,10 +146,6 @@ def _reading_bytes(pictures: Iterable[Picture]) -> float:
     return float(most)
 
 
-def _spelled(number: float | None) -> str:
-    return "unknown" if number is None else f"{number / 2**30:.1f} GiB"
-
-
 def _tell_if_short(footprint: Footprint, levels: Iterable[Level]) -> None:
     """Warn if less memory is free than is to be taken: --memory may say so, and a run that goes on may find it so."""
     free = memory_bytes()[1]
@@ -159,8 +156,8 @@ def _tell_if_short(footprint: Footprint, levels: Iterable[Level]) -> None:
         log.warning(
             "This takes about %s more memory, and %s is free: close other programs, or the system may slow it down or"
             " end it.",
-            _spelled(needed),
-            _spelled(free),
+            spell_bytes(needed),
+            spell_bytes(free),
         )
 
 

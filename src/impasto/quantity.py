@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["parse_bytes", "parse_seconds"]
+__all__ = ["parse_bytes", "parse_seconds", "spell_bytes"]
 
 NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
 
@@ -47,3 +47,8 @@ def parse_bytes(text: str) -> int:
     if not 1 <= number < 2**63:
         raise ValueError("expected an amount of memory, such as 800M or 4G")
     return int(number)
+
+
+def spell_bytes(number: float | None) -> str:
+    """Return "3.50 GiB" for 3.5 * 2**30, and "unknown" for None."""
+    return "unknown" if number is None else f"{number / 2**30:.2f} GiB"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -132,7 +131,7 @@ class Steps(Iterator[Step]):
         evaluate: Evaluate | None
         while True:
             try:
-                with keeping_freed_memory(keeps, transfer.footprint.bound(level) if keeps else math.inf):
+                with keeping_freed_memory(keeps, transfer.footprint.bound(level)):
                     if state is not None:
                         (pixels, best), state = self._going_on(state, level, self._solver), None
                     evaluate = replayed(bounded(transfer.objective(level, content)), pixels, in_tiles=level.tile > 0)

@@ -16,7 +16,7 @@ def test_a_line_for_each_part(cli, folder):
     outcome = cli("plan", "photo.jpg", "painting.png", *SHORT)
     assert outcome.code == 0, outcome.err
     first, *parts = outcome.out.splitlines()
-    assert re.fullmatch(r"256 x 192 pixels, about \d+ \w+, about \d\.\d GiB of memory", first)
+    assert re.fullmatch(r"256 x 192 pixels, about \d+ \w+, about \d\.\d\d GiB of memory", first)
     assert [line.split()[:4] for line in parts] == [
         ["128", "x", "96", "vgg19"],
         ["256", "x", "192", "compact"],

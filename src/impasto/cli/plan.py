@@ -17,6 +17,7 @@ from impasto.cli.preflight import check_inputs, check_network, file_of
 from impasto.cli.progress import choose_progress
 from impasto.cli.running import prepared
 from impasto.cli.saving import finishing_seconds
+from impasto.quantity import spell_bytes
 
 if TYPE_CHECKING:
     from impasto.pyramid import Level
@@ -58,7 +59,7 @@ def _plan(*, content: str, style: str, **values: Any) -> None:
     outlook = Plan(expected, cost)
     width, height = outlook.size
     memory = transfer.footprint.of_run(transfer.levels)
-    typer.echo(f"{width} x {height} pixels, about {spell(outlook.seconds)}, about {memory / 2**30:.1f} GiB of memory")
+    typer.echo(f"{width} x {height} pixels, about {spell(outlook.seconds)}, about {spell_bytes(memory)} of memory")
     for level in expected:
         typer.echo(_line(level, transfer, cost.of_level(level)))
 
@@ -69,16 +70,16 @@ def _line(level: Level, transfer: Transfer, seconds: float) -> str:
     history = ""
     if transfer.spec.optimizer == "lbfgs":
         history = f"history {level.history or transfer.spec.history} in {level.history_precision}"
-    memory = f"{transfer.footprint.of_level(level) / 2**30:.1f} GiB"
+    memory = spell_bytes(transfer.footprint.of_level(level))
     return (
-        f"{size:>13}  {level.network:<18} {level.iterations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>8}"
+        f"{size:>13}  {level.network:<18} {level.iterations:>5} evaluations  {tiles:<13}  {history:<20}  {memory:>9}"
         f"  {spell(seconds):>8}{_elsewhere(level, transfer)}"
     )
 
 
 def _elsewhere(level: Level, transfer: Transfer) -> str:
     """What there is to say on some machines only."""
-    main = f"  {transfer.footprint.elsewhere(level) / 2**30:.1f} GiB more in main memory"
+    main = f"  {spell_bytes(transfer.footprint.elsewhere(level))} more in main memory"
     again = "  content seen again each time"
     return (main if level.vectors == "main memory" else "") + (again if level.targets == "again" else "")
 
