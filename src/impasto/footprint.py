@@ -37,8 +37,8 @@ measured."""
 OF_TILES = 0.1e9
 """More of the same beside tiles, as measured."""
 
-LEFT = 0.06e9
-"""More of the same after other levels, as measured."""
+SMALL_LATER = 1.9
+"""Times as much of the same after other levels, as measured."""
 
 WORKING_VECTORS = 6.75
 """Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
@@ -207,5 +207,5 @@ class Footprint:
             kept_freed = KEPT_OF_WIDE if network.forgets_first else narrow
             needed *= kept_freed + KEPT_LATER * min(1.0, level.iterations / LATER)
         else:
-            needed += min(SMALL_MOST, SMALL_SHARE * needed) + (LEFT if self.spec.coarse_iterations else 0.0)
+            needed += min(SMALL_MOST, SMALL_SHARE * needed) * (SMALL_LATER if self.spec.coarse_iterations else 1)
         return needed + (OF_TILES if padded < level.pixels else 0.0)
