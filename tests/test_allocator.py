@@ -96,6 +96,7 @@ def test_each_may_take_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> Non
     taken = 0
     monkeypatch.setattr(allocator, "_glibc", lambda: (lambda *_: 1, trimmed.append))
     monkeypatch.setattr(allocator, "resident_bytes", lambda: taken)
+    monkeypatch.setattr(allocator, "_uses", [])
 
     def trims(now: int) -> bool:
         nonlocal taken
@@ -112,3 +113,15 @@ def test_each_may_take_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> Non
         with keeping_freed_memory(True):
             assert not trims(1000)
         assert trims(11)
+
+
+def test_where_nearly_all_is_in_use_it_waits_until_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[int] = []
+    monkeypatch.setattr(allocator, "_glibc", lambda: (lambda *_: 1, trimmed.append))
+    monkeypatch.setattr(allocator, "_uses", [])
+    with keeping_freed_memory(True, 1000):
+        trimmed.clear()
+        for taken, times in ((1001, 1), (1002, 1), (1031, 1), (1032, 2), (1040, 2), (900, 2), (1001, 3)):
+            monkeypatch.setattr(allocator, "resident_bytes", lambda taken=taken: taken)
+            stay_within_bounds()
+            assert len(trimmed) == times

@@ -82,6 +82,19 @@ def test_the_way_can_be_gone_twice(chain: Chain, picture: Picture) -> None:
     assert torch.equal(pulled(seen, pixels), pulled(seen, pixels))
 
 
+def test_memory_is_held_to_its_bounds_before_each_convolution_there_and_back(
+    chain: Chain, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+    monkeypatch.setattr("impasto.chain.stay_within_bounds", lambda: looks.append(None))
+    pixels = picture(32, 32).requires_grad_()
+    seen = chain(pixels, ["relu2_1"])  # the third convolution
+    there = len(looks)
+    assert there >= 3
+    pulled(seen, pixels)
+    assert len(looks) - there >= 3
+
+
 def test_gradients_that_come_in_stay_as_they_are(chain: Chain, picture: Picture) -> None:
     pixels = picture(32, 32).requires_grad_()
     seen = chain(pixels, ["relu2_1", "relu3_1"])

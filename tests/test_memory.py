@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 
@@ -155,15 +156,22 @@ def test_giants_take_what_they_were_measured_to_take() -> None:
     assert 0.95 < footprint().least_of_level(thrice) / 3.335e9 < 1.15
 
 
-def test_the_bound_leaves_room_for_what_else_is_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bound(taken: float) -> float:
-        monkeypatch.setattr("impasto.footprint.resident_bytes", lambda: taken * GB)
-        return footprint().bound(level(1024)) / GB
+def test_the_bound_leaves_room_for_what_else_is_in_the_process() -> None:
+    alone, beside = footprint(), replace(footprint(), others=5.0 * GB)
+    for keeps, predicted in ((True, alone.of_level(level(1024))), (False, alone.least_of_level(level(1024)))):
+        bound = alone.bound(level(1024), keeps_freed=keeps)
+        assert 0.95 * predicted < bound < predicted
+        assert beside.bound(level(1024), keeps_freed=keeps) == bound + 5 * GB
+    on_gpu = replace(alone, machine=Machine(torch.device("cuda"), torch.bfloat16))
+    assert on_gpu.bound(level(1024), keeps_freed=False) == math.inf
 
-    alone = footprint().of_level(level(1024)) / GB
-    assert 0.95 * alone < bound(0) == bound(0.3) <= alone
-    assert bound(0) + 4 < bound(5) < bound(0) + 5
-    assert bound(6) == pytest.approx(bound(5) + 1)
+
+def test_whether_memory_is_kept_does_not_depend_on_the_time_there_is() -> None:
+    few, many = (replace(level(1024), iterations=count) for count in (3, 500))
+    in_between = (footprint().of_level(few) + footprint().of_level(replace(few, iterations=20))) / 2
+    room = footprint(gigabytes=LEEWAY * in_between / GB)
+    assert not room.keeps_freed(few)
+    assert room.keeps_freed(few) == room.keeps_freed(many)
 
 
 def test_elsewhere_there_is_nothing_to_keep(monkeypatch: pytest.MonkeyPatch) -> None:

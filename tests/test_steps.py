@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -64,6 +65,24 @@ def test_nobody_sees_the_margin_and_the_next_size_starts_without_it(make_transfe
     middle = coarse.pixels[:, :, margin : margin + height, margin : margin + width].clamp(0, 1)
     assert torch.equal(coarse.image, middle)
     assert torch.equal(fine.pixels, transfer.starting_point(transfer.levels[1], middle))
+
+
+def test_each_level_is_held_to_its_own_bound(make_transfer: MakeTransfer, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[tuple[bool, float]] = []
+
+    def keeping(keep: bool, most: float) -> AbstractContextManager[None]:
+        held.append((keep, most))
+        return nullcontext()
+
+    monkeypatch.setattr("impasto.steps.keeping_freed_memory", keeping)
+    transfer = make_transfer()
+    for _ in Steps(transfer):
+        pass
+    footprint = transfer.footprint
+    keeps = [footprint.keeps_freed(level) for level in transfer.levels]
+    assert held == [
+        (keep, footprint.bound(level, keeps_freed=keep)) for keep, level in zip(keeps, transfer.levels, strict=True)
+    ]
 
 
 def test_each_level_resizes_the_photo_once_and_lets_go_of_the_solver_before(

@@ -2,7 +2,7 @@
 
 An evaluation takes the same large buffers as the one before. glibc asks the system for some of them anew, which has to
 fill them with zeros: at 1024 pixels that takes a third of the time. Others it keeps, and cannot always use them again.
-To keep all is fastest, and takes up to twice the room, now more, now less, so it is held to bounds. To hand all back
+To keep all is fastest, and takes up to twice the room, how much differs, so it is held to bounds. To hand all back
 takes the least. (What is freed in other threads than the main one is handed back in any case, if it is large.) A
 program whose user has set up glibc is left as it is.
 """
@@ -36,8 +36,8 @@ _lock = RLock()  # a run that is collected as garbage may come to its end inside
 _uses: list[tuple[bool, float]] = []
 """Whether what is freed is to be kept, and within how many bytes of the process, by each of those who are inside."""
 
-_in_use = 0.0
-"""Bytes of the process after it handed back what it could; 0 if it was not asked to."""
+_in_use = 0
+"""Bytes of the process after it handed back what it could, or fewer since; 0 if it was not asked to."""
 
 WORTHWHILE = 0.03
 """Of what a process may take, how much has to be free to be handed back."""
@@ -47,7 +47,7 @@ WORTHWHILE = 0.03
 def keeping_freed_memory(keep: bool = True, most: float = math.inf) -> Iterator[None]:
     """Keep what is freed inside until the process takes more than ``most`` bytes (see ``stay_within_bounds``), or hand
     it back at once if not ``keep``. Safe in several threads: all is kept while one of them wants it, and together they
-    may take what each was given. Without glibc it does nothing."""
+    may take the sum of what each was given. Without glibc it does nothing."""
     use = keep, most
     with _lock:
         _uses.append(use)
@@ -65,14 +65,14 @@ def stay_within_bounds() -> None:
     for. Where nearly all is in use, only once it is worth the time."""
     global _in_use
     most = sum(most for _, most in _uses)
-    if 0 < most < math.inf and resident_bytes() > max(most, _in_use + WORTHWHILE * most):
-        _hand_back()
-        _in_use = resident_bytes()
-
-
-def _hand_back() -> None:
-    if (glibc := _glibc()) is not None:
-        glibc[1](0)
+    if not 0 < most < math.inf:
+        return
+    taken = resident_bytes()
+    with _lock:
+        _in_use = min(_in_use, taken)
+        if taken > max(most, _in_use + WORTHWHILE * most) and (glibc := _glibc()) is not None:
+            glibc[1](0)
+            _in_use = resident_bytes()
 
 
 def _arrange() -> None:
@@ -86,7 +86,7 @@ def _arrange() -> None:
         if not mallopt(name, value):  # as older ones do with more than this
             mallopt(name, USUAL[name])
     trim(0)
-    _in_use = 0.0
+    _in_use = 0
 
 
 def can_keep() -> bool:

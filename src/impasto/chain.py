@@ -8,6 +8,8 @@ rectified after pooling.
 Where a CPU's convolutions put zeros around by themselves, they round bfloat16 otherwise near the border than inside:
 only here and there, but each layer spreads what differs, to 1.4e-3 of the gradient at 4096 pixels. So zeros are put
 there beforehand, and a tile rounds as the same place in the whole picture does.
+
+Before each large buffer, memory that is kept though free is held to its bounds.
 """
 
 from __future__ import annotations
@@ -110,13 +112,12 @@ class Chain:
         if back is not None:
             size = signal.shape[-2], signal.shape[-1]
             back.append(partial(_before_convolution, size=size, weight=weight, padding=padding))
-        around = 1
         stay_within_bounds()
-        if padding != "zeros" or _rounds(signal):
-            mode = "constant" if padding == "zeros" else padding
-            signal, around = F.pad(signal, (1, 1, 1, 1), mode=mode), 0
-            stay_within_bounds()
-        return F.conv2d(signal, weight, bias, padding=around)
+        if padding == "zeros" and not _rounds(signal):
+            return F.conv2d(signal, weight, bias, padding=1)
+        padded = F.pad(signal, (1, 1, 1, 1), mode="constant" if padding == "zeros" else padding)
+        stay_within_bounds()
+        return F.conv2d(padded, weight, bias)
 
     def _pooled(self, signal: Tensor, back: WayBack | None) -> Tensor:
         if self.pooling == "average":

@@ -226,14 +226,14 @@ def _times_longer(transfer: Transfer, level: Level) -> float:
 
 
 def _per_pixel_handed_back(transfer: Transfer, extractor: Extractor) -> float:
-    """Seconds of an evaluation for each pixel where what is freed is handed back."""
+    """Seconds of an evaluation for each pixel where what is freed is handed back, with what each evaluation takes."""
     side = max(side for side in _probes(transfer, extractor) if side <= TELLING_SIDE)
     return _time_evaluation(transfer, extractor, side, hands_back=True) / side**2
 
 
 def _measured(transfer: Transfer, extractor: Extractor, handed_back: float) -> tuple[float, float, float]:
     """Seconds of an evaluation as it is and for each pixel, and how many times as long the latter are where what is
-    freed is ``handed_back``, in seconds as well."""
+    freed is handed back, of which ``handed_back`` says how many seconds a pixel it takes."""
     smallest, *larger = _probes(transfer, extractor)
     side, tiny = smallest, _time_evaluation(transfer, extractor, smallest)
     seconds = tiny

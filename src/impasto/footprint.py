@@ -4,61 +4,63 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from impasto.allocator import can_keep
 from impasto.device import Machine
-from impasto.free_memory import resident_bytes
 from impasto.grid import Tiling
 from impasto.networks import Network
 from impasto.pyramid import Level
 from impasto.spec import StyleSpec
 
-__all__ = ["LEEWAY", "VECTOR", "Footprint"]
+__all__ = ["BASE", "LEEWAY", "VECTOR", "Footprint"]
 
 VECTOR = 3 * 4
 """Bytes a pixel of the picture, its gradient, or any other tensor of its shape."""
 
 BASE = 0.355e9
-"""Bytes of Python, PyTorch, and what its libraries keep for themselves, as measured."""
+"""Bytes of Python, PyTorch, and what its libraries keep for themselves. This and what follows was measured of runs from
+128 to 8192 pixels on 2 cores of an AMD EPYC (benchmarks/results/memory.jsonl, giant.jsonl)."""
 
 OF_BF16 = 0.02e9
-"""More of the same for computing in bfloat16, as measured."""
+"""Bytes that computing in bfloat16 takes beyond BASE."""
 
 WHILE_READING = 0.26e9
-"""The same while pictures are read, before anything was computed."""
+"""What BASE is while pictures are read, before anything was computed."""
 
 SMALL_SHARE, SMALL_MOST = 0.45, 0.07e9
-"""Of what the features take, how much more there is in pieces too small to be handed back, and the most of it; as
-measured."""
-
-OF_TILES = 0.1e9
-"""More of the same beside tiles, as measured."""
+"""Pieces too small to be handed back: their share of what the features take, and the most bytes they come to."""
 
 SMALL_LATER = 1.9
-"""Times as much of the same after other levels, as measured."""
+"""How many times as many small pieces there are where other levels came before."""
+
+OF_TILES = 0.1e9
+"""Bytes of small pieces that tiles leave, whether or not what is freed is kept."""
 
 WORKING_VECTORS = 6.75
 """Of the size of the picture, besides the history: the point, the one before and its gradient, the values in range,
 the gradient that is growing, the best point, and what the octaves take."""
 
 EVALUATED_VECTORS = 4
-"""The same where there is a single evaluation, as measured."""
+"""The same where there is a single evaluation."""
+
+VECTORS_ON_GPU = 1.25
+"""So many more are assumed on a GPU, where they were not measured."""
+
+COPIED_ON_GPU = 1.5
+"""Of the first layer's features of a tile, what is assumed to be copied out of it on a GPU."""
 
 KEPT_OF_WIDE, KEPT_OF_NARROW, KEPT_OF_NARROW_BF16 = 2.2, 1.8, 2.4
-"""How many times as much the features may take if what is freed is kept: about what they come to if nobody hands it
-back, and so what they are held to. With 0.9 of all, an evaluation takes up to 1.3 times as long."""
+"""How many times as much room the features have if what is freed is kept: about what they come to if nothing is ever
+handed back. Held to 0.9 of what the whole process comes to, evaluations took up to 1.3 times as long."""
 
 KEPT_LATER, LATER = 0.7, 20
-"""How many times as much more there is after how many evaluations: each leaves it in other pieces."""
+"""How much more than these times it is after so many evaluations, each of which leaves memory in other pieces."""
 
 HELD_TO = 0.98
-"""Of what a level may take: that it takes too much is only seen once a layer has done so."""
-
-USUAL = 1.5
-"""Times as much as is there in any case may be in the process between two levels."""
+"""Of what a level may take, where it begins to hand back: that it takes too much is seen once a layer has done so."""
 
 CONTENT_VECTORS = 3
 """While the painting is looked at: the point, the content and its octaves."""
@@ -75,7 +77,8 @@ run to run."""
 class Footprint:
     """What decides how much memory a level takes: options, machine, networks by name, the bytes of the pictures that
     are kept all the while, the ``room`` there is for keeping what is freed as well, None for any, on a GPU what there
-    is of ``main`` memory, None for unknown, and the bytes that ``reading`` the pictures took before."""
+    is of ``main`` memory, None for unknown, the bytes that ``reading`` the pictures took before, and those of what
+    ``others`` had in this process when the run was prepared, which no prediction counts."""
 
     spec: StyleSpec
     machine: Machine
@@ -84,6 +87,7 @@ class Footprint:
     room: float | None = None
     main: float | None = None
     reading: float = 0.0
+    others: float = 0.0
 
     def of_run(self, levels: Iterable[Level]) -> float:
         """Peak bytes of a run."""
@@ -98,12 +102,11 @@ class Footprint:
         """Peak bytes while ``level`` is computed."""
         return self._of_level(level, keeps_freed=self.keeps_freed(level))
 
-    def bound(self, level: Level) -> float:
-        """Bytes that the process may take from now on, while what is freed is kept: that, and what else is in it, if it
-        is much more than what levels before may have left. Any number of them beside a GPU."""
+    def bound(self, level: Level, *, keeps_freed: bool) -> float:
+        """Bytes of the process from which on ``level`` hands back what was freed; on a GPU they are not of interest."""
         if self.machine.device.type != "cpu":
             return math.inf
-        return HELD_TO * self.of_level(level) + max(0.0, resident_bytes() - USUAL * self._held())
+        return HELD_TO * self._of_level(level, keeps_freed=keeps_freed) + self.others
 
     def least_of_level(self, level: Level) -> float:
         """The same if everything that is freed is handed back to the system."""
@@ -125,7 +128,8 @@ class Footprint:
         """Whether there is room for keeping what is freed, which is faster than to hand it back."""
         if self.machine.device.type != "cpu" or not can_keep():
             return False
-        return self.room is None or LEEWAY * self._of_level(level, keeps_freed=True) <= self.room
+        for_long = replace(level, iterations=max(level.iterations, LATER))  # --time may make more of them
+        return self.room is None or LEEWAY * self._of_level(for_long, keeps_freed=True) <= self.room
 
     def hands_back(self, level: Level) -> bool:
         """Whether what is freed could be kept, but for want of room."""
@@ -154,9 +158,10 @@ class Footprint:
     def _vectors(self, level: Level) -> float:
         """All that has the size of the picture; the content too, at all octaves, if it is seen again."""
         content = VECTOR * 4 / 3 if level.targets == "again" else 0.0
+        more = VECTOR * VECTORS_ON_GPU if self.machine.device.type == "cuda" else 0.0
         if level.iterations == 1:  # no solver ever takes a step
-            return level.pixels * (VECTOR * EVALUATED_VECTORS + content)
-        return level.pixels * (VECTOR * WORKING_VECTORS + self._history(level) + content)
+            return level.pixels * (VECTOR * EVALUATED_VECTORS + content + more)
+        return level.pixels * (VECTOR * WORKING_VECTORS + self._history(level) + content + more)
 
     def _held(self) -> float:
         """Whatever is there all the while."""
@@ -201,11 +206,16 @@ class Footprint:
         forgets = first.layer in self._layers and network.forgets_first
         kept = network.values_per_pixel + (0 if forgets else first.outputs)
         # Numbers for each that the layers say of a pixel, and for the pixel itself; as measured.
-        needed = padded * itemsize * (0.81 * kept + 12)
+        needed, in_tiles = padded * itemsize * (0.81 * kept + 12), padded < level.pixels
+        if self.machine.device.type != "cpu":
+            return needed + (COPIED_ON_GPU * first.outputs * padded * itemsize if in_tiles else 0.0)
         if keeps_freed:
-            narrow = KEPT_OF_NARROW_BF16 if itemsize == 2 else KEPT_OF_NARROW
-            kept_freed = KEPT_OF_WIDE if network.forgets_first else narrow
-            needed *= kept_freed + KEPT_LATER * min(1.0, level.iterations / LATER)
+            needed *= self._times_kept(level, network)
         else:
             needed += min(SMALL_MOST, SMALL_SHARE * needed) * (SMALL_LATER if self.spec.coarse_iterations else 1)
-        return needed + (OF_TILES if padded < level.pixels else 0.0)
+        return needed + (OF_TILES if in_tiles else 0.0)
+
+    def _times_kept(self, level: Level, network: Network) -> float:
+        narrow = KEPT_OF_NARROW_BF16 if self.machine.dtype == torch.bfloat16 else KEPT_OF_NARROW
+        begun = KEPT_OF_WIDE if network.forgets_first else narrow
+        return begun + KEPT_LATER * min(1.0, level.iterations / LATER)

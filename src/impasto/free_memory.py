@@ -82,17 +82,15 @@ def _system_memory() -> tuple[int | None, int | None]:
 
 def resident_bytes() -> int:
     """What this process has in memory at the moment; 0 where the system does not tell."""
-    file = _pages_of(os.getpid())
-    return 0 if file is None else int(os.pread(file, 64, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError, IndexError):
+        return int(os.pread(_pages_of(os.getpid()), 64, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 @cache
-def _pages_of(process: int) -> int | None:
-    """An open file: to open it takes longer than to read it, and it is read before each layer."""
-    try:
-        return os.open(f"/proc/{process}/statm", os.O_RDONLY)
-    except OSError:
-        return None
+def _pages_of(process: int) -> int:
+    """An open file, another one in each ``process``: to open it takes longer than to read it before each layer."""
+    return os.open("/proc/self/statm", os.O_RDONLY)
 
 
 def available_bytes(device: torch.device) -> int | None:

@@ -15,8 +15,8 @@ from impasto.color import match_color, match_lightness, to_gray
 from impasto.device import resolve_machine
 from impasto.errors import InputError
 from impasto.features import Extractor
-from impasto.footprint import VECTOR, Footprint
-from impasto.free_memory import available_bytes, memory_bytes, total_bytes
+from impasto.footprint import BASE, VECTOR, Footprint
+from impasto.free_memory import available_bytes, memory_bytes, resident_bytes, total_bytes
 from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
@@ -64,6 +64,8 @@ def prepare(
     evaluations that ``spec`` asks for. Raises InputError for pictures, OptionError for options and MissingWeightsError
     for weights that cannot be used.
     """
+    # Of a run that goes on, the state is there already.
+    others = max(0.0, resident_bytes() - BASE) if schedule is None else 0.0
     network, by_name = _network(spec, options), {spec.network, spec.coarse_network}
     spec = spec.model_copy(update={"network": network.name})
     pictures = _read(
@@ -82,7 +84,7 @@ def prepare(
         schedule = replace(schedule, levels=[replace(level, vectors="device") for level in schedule.levels])
     held = _held_bytes(pictures, schedule, spec)
     main = available_bytes(torch.device("cpu"))
-    footprint = Footprint(spec, machine, networks, held, room, main, _reading_bytes(pictures.values()))
+    footprint = Footprint(spec, machine, networks, held, room, main, _reading_bytes(pictures.values()), others)
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
     log.debug("about %s of memory, of %s", spell_bytes(footprint.of_run(schedule.levels)), spell_bytes(limit))
     _tell_if_short(footprint, schedule.levels)

@@ -131,7 +131,7 @@ class Steps(Iterator[Step]):
         evaluate: Evaluate | None
         while True:
             try:
-                with keeping_freed_memory(keeps, transfer.footprint.bound(level)):
+                with keeping_freed_memory(keeps, transfer.footprint.bound(level, keeps_freed=keeps)):
                     if state is not None:
                         (pixels, best), state = self._going_on(state, level, self._solver), None
                     evaluate = replayed(bounded(transfer.objective(level, content)), pixels, in_tiles=level.tile > 0)
