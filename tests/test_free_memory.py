@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,19 @@ def test_without_groups_it_is_the_machine_that_counts(text: str | None, groups: 
     if text is not None:
         (groups / "own").write_text(text)
     assert free_memory.memory_bytes() == (50 * GB, 20 * GB)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has in memory")
+def test_what_a_process_has_grows_with_what_it_writes() -> None:
+    before = free_memory.resident_bytes()
+    written = torch.ones(25_000_000)
+    assert 0.09 * GB < free_memory.resident_bytes() - before < 0.2 * GB
+    del written
+
+
+def test_elsewhere_nobody_tells_what_a_process_has_and_nothing_of_linux_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(free_memory.sys, "platform", "win32")
+    monkeypatch.delattr(free_memory.os, "pread")  # which Windows does not have
+    assert free_memory.resident_bytes() == 0

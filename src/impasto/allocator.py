@@ -64,14 +64,15 @@ def stay_within_bounds() -> None:
     """Hand back what was freed and kept, if the process takes more than it may; for wherever much is about to be asked
     for. Where nearly all is in use, only once it is worth the time."""
     global _in_use
-    most = sum(most for _, most in _uses)
-    if not 0 < most < math.inf:
+    glibc, most = _glibc(), sum(most for _, most in _uses)
+    if glibc is None or not 0 < most < math.inf:
         return
     taken = resident_bytes()
     with _lock:
         _in_use = min(_in_use, taken)
-        if taken > max(most, _in_use + WORTHWHILE * most) and (glibc := _glibc()) is not None:
-            glibc[1](0)
+        if taken > max(most, _in_use + WORTHWHILE * most):
+            _, trim = glibc
+            trim(0)
             _in_use = resident_bytes()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -81,7 +82,9 @@ def _system_memory() -> tuple[int | None, int | None]:
 
 
 def resident_bytes() -> int:
-    """What this process has in memory at the moment; 0 where the system does not tell."""
+    """What this process has in memory at the moment; 0 where the system does not tell, as only Linux does."""
+    if sys.platform != "linux":
+        return 0
     with suppress(OSError, ValueError, IndexError):
         return int(os.pread(_pages_of(os.getpid()), 64, 0).split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
