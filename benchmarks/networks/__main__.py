@@ -8,7 +8,8 @@ FOLDER has content/*.jpg and style/*.jpg. A way may have settings of its own, so
 WAY/CONTENT_STYLE_STRENGTH.png with its figures in a JSON beside it, report.md, report.json, contact sheets of all pairs
 (pairs_1.png, ...) and of the worst ones (worst_WAY.png). What is there already is not painted again, so after Ctrl-C
 the same command goes on where it was. Several processes may paint a --share each, with all else the same, but then
-seconds say little; a report of what was painted elsewhere is joined with --add.
+seconds say little. What an earlier report has, which --add names, is not painted again; a way that it lacks is compared
+with those that it has.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--rounds", type=int, default=7, help="evaluations of each network that are timed; 0 for none")
     parser.add_argument("--cell", type=int, default=288, help="pixels of a cell of the contact sheets")
     parser.add_argument("--share", type=_share, default=(1, 1), metavar="K/N", help="of the pairs, to be painted here")
-    parser.add_argument("--add", type=Path, metavar="REPORT", help="report.json with pairs that need not be painted")
+    parser.add_argument("--add", type=Path, metavar="REPORT", help="report.json with what need not be painted")
     parser.add_argument("--only-report", action="store_true", help="of what is there; paint nothing")
     parsed = parser.parse_args(arguments)
     if REFERENCE not in {way.name for way in parsed.ways}:

@@ -1,6 +1,7 @@
-"""Outcomes of an earlier report, of another folder or machine, so that its pairs need not be painted again.
+"""Outcomes of an earlier report, of another folder or machine, so that they need not be painted again.
 
-What is compared of a pair comes from one machine: pairs that the report has in part count for nothing.
+What one way makes of a pair comes from one machine: what the report has only in part counts for nothing. A way that it
+does not have is compared with what others made there of the same pairs, and then seconds say little.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from .curves import Dial, Outcome, Pair
-from .runs import Job, StaleError
+from .runs import REFERENCE, Job, StaleError
 
 Dials = Mapping[str, Mapping[Pair, Dial]]
 """Outcomes by way, pair and strength."""
+
+Part = tuple[str, Pair]
+"""A way, and a pair that is painted in it at all strengths."""
 
 CIRCUMSTANCES = ("precision", "machine", "commits")
 """Facts that may differ from picture to picture."""
@@ -44,21 +48,23 @@ class Earlier:
         return cls(facts, dials)
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs of those pairs that it does not have."""
-        known = whole_pairs(self.dials, jobs)
-        return [job for job in jobs if job.pair not in known]
+        """The jobs of what it does not have."""
+        known = whole_parts(self.dials, jobs)
+        return [job for job in jobs if (job.way.name, job.pair) not in known]
 
-    def beside(self, dials: Dials, jobs: Sequence[Job]) -> set[Pair]:
-        """The pairs of ``jobs`` that it has and ``dials`` have not."""
-        return whole_pairs(self.dials, jobs) - whole_pairs(dials, jobs)
+    def beside(self, dials: Dials, jobs: Sequence[Job]) -> set[Part]:
+        """What of ``jobs`` it has and ``dials`` have not."""
+        return whole_parts(self.dials, jobs) - whole_parts(dials, jobs)
 
     def added_to(self, dials: Dials, jobs: Sequence[Job]) -> Dials:
-        """``dials`` with those pairs, in the order of ``jobs`` and at their strengths."""
+        """``dials`` with that, in the order of ``jobs`` and at their strengths; of the reference the whole curve."""
         added, found = self.beside(dials, jobs), {way: dict[Pair, dict[float, Outcome]]() for way in dials}
         for job in jobs:
-            of = (self.dials if job.pair in added else dials).get(job.way.name, {}).get(job.pair, {})
-            if outcome := of.get(job.strength):
-                found[job.way.name].setdefault(job.pair, {})[job.strength] = outcome
+            way, pair = job.way.name, job.pair
+            of = (self.dials if (way, pair) in added else dials).get(way, {}).get(pair, {})
+            strengths = of.keys() if way == REFERENCE else of.keys() & {job.strength}
+            if strengths:
+                found[way].setdefault(pair, {}).update({strength: of[strength] for strength in strengths})
         return found
 
     def circumstances(self, own: Mapping[str, str]) -> dict[str, str]:
@@ -67,10 +73,12 @@ class Earlier:
         return {name: "; ".join(dict.fromkeys("; ".join(each).split("; "))) for name, each in known.items() if each}
 
 
-def whole_pairs(dials: Dials, jobs: Sequence[Job]) -> set[Pair]:
-    """The pairs of ``jobs`` of which ``dials`` have all outcomes."""
-    partial = {job.pair for job in jobs if job.strength not in dials.get(job.way.name, {}).get(job.pair, {})}
-    return {job.pair for job in jobs} - partial
+def whole_parts(dials: Dials, jobs: Sequence[Job]) -> set[Part]:
+    """What of ``jobs`` the ``dials`` have at all strengths."""
+    missing = {
+        (job.way.name, job.pair) for job in jobs if job.strength not in dials.get(job.way.name, {}).get(job.pair, {})
+    }
+    return {(job.way.name, job.pair) for job in jobs} - missing
 
 
 def _dial(item: tuple[str, Mapping[str, Mapping[str, Any]]]) -> tuple[Pair, Dial]:

@@ -12,6 +12,7 @@ from typing import Any
 from impasto.image.destination import write_bytes
 
 from .curves import Comparison, Dial, Outcome, Pair, compare, summarize, worst
+from .earlier import Part
 from .evaluations import Timing
 from .runs import FLAWS, REFERENCE, Pictures
 from .sheet import Cell, save_sheet
@@ -46,13 +47,13 @@ FLAWS_NOTE = (
 
 @dataclass(frozen=True)
 class Report:
-    """All that is to be told: ``dials`` by way and pair, ``facts`` about settings and machine; of the pairs that were
-    painted ``elsewhere`` there are no pictures."""
+    """All that is to be told: ``dials`` by way and pair, ``facts`` about settings and machine; of what was painted
+    ``elsewhere``, a way and a pair each, there are no pictures."""
 
     facts: Mapping[str, Any]
     dials: Mapping[str, Mapping[Pair, Dial]]
     evaluations: Mapping[str, Timing]
-    elsewhere: Collection[Pair] = ()
+    elsewhere: Collection[Part] = ()
 
     @property
     def comparisons(self) -> dict[str, dict[Pair, Comparison]]:
@@ -191,5 +192,5 @@ def _row(
             f"{outcome.seconds:.1f} s",
         )
         file = output / way / f"{'_'.join(pair)}_{strength:g}.png"
-        row.append(Cell(None if pair in report.elsewhere else file, lines))
+        row.append(Cell(None if (way, pair) in report.elsewhere else file, lines))
     return row

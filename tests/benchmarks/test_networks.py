@@ -11,6 +11,7 @@ from benchmarks.networks.__main__ import share_of
 from benchmarks.networks.curves import (
     Comparison,
     Outcome,
+    Ratio,
     choose_pairs,
     compare,
     quantile_90,
@@ -277,24 +278,42 @@ def test_shares_are_whole_pairs_and_together_all() -> None:
     assert sorted(job.pair[0] for share in shares for job in share) == sorted(PHOTOS * 6)
 
 
-def test_an_earlier_report_spares_its_whole_pairs_and_tells_where_they_are_from(tmp_path: Path) -> None:
+def test_an_earlier_report_spares_what_it_has_in_whole_and_tells_where_it_is_from(tmp_path: Path) -> None:
     whole, part, new = ("lion", "waves"), ("owls", "kiss"), ("paris", "kiss")
     doubled = dial(0.1, 0.2, 0.45, factor=2)
-    more = {**doubled, 0.9: doubled[0.7]}
-    theirs = {"vgg19": {whole: REFERENCE, part: REFERENCE, new: REFERENCE}, "compact": {whole: more, new: doubled}}
+    more, less = {**doubled, 0.9: doubled[0.7]}, {0.5: doubled[0.5]}
+    theirs = {
+        "vgg19": {whole: REFERENCE, part: REFERENCE, new: REFERENCE},
+        "compact": {whole: more, part: less, new: doubled},
+    }
     file = tmp_path / "report.json"
     file.write_text(Report({**SETTINGS, "machine": "a; b"}, theirs, {}).to_json())
     earlier, jobs = Earlier.read(file, SETTINGS), jobs_of(new, whole, part)
-    assert {job.pair for job in earlier.missing(jobs)} == {part}
+    assert {(job.way.name, job.pair) for job in earlier.missing(jobs)} == {("compact", part)}
     tripled = dial(0.1, 0.2, 0.45, factor=3)
     ours = {"vgg19": {new: tripled}, "compact": {new: tripled}}
-    assert earlier.beside(ours, jobs) == {whole}
+    assert earlier.beside(ours, jobs) == {("vgg19", whole), ("vgg19", part), ("compact", whole)}
     both = earlier.added_to(ours, jobs)
-    assert list(both["compact"]) == list(both["vgg19"]) == [new, whole]
-    assert both["compact"][whole] == doubled
-    assert both["compact"][new] == tripled
+    assert both == {
+        "vgg19": {new: tripled, whole: REFERENCE, part: REFERENCE},
+        "compact": {new: tripled, whole: doubled},
+    }
+    assert list(both["compact"]) == [new, whole]
     assert earlier.circumstances({"machine": "b, c"}) == {"machine": "a; b; b, c"}
     assert Earlier().circumstances({"machine": "ours"}) == {"machine": "ours"}
+
+
+def test_a_way_that_an_earlier_report_lacks_is_compared_with_the_whole_curve_of_its_reference(tmp_path: Path) -> None:
+    pair = ("lion", "waves")
+    file = tmp_path / "report.json"
+    file.write_text(Report(SETTINGS, {"vgg19": {pair: REFERENCE}}, {}).to_json())
+    earlier = Earlier.read(file, SETTINGS)
+    jobs = [Job(pair, Way.parse(way), 0.5, "standard", {"size": "96"}) for way in ("vgg19", "mixed")]
+    assert [job.way.name for job in earlier.missing(jobs)] == ["mixed"]
+    ours = {"vgg19": {}, "mixed": {pair: {0.5: Outcome(0.3, 2 * power_law(0.3), 1)}}}
+    comparison = Report({}, earlier.added_to(ours, jobs), {}).comparisons["mixed"][pair]
+    assert comparison.ratios == {0.5: Ratio(pytest.approx(2), extrapolated=False)}
+    assert comparison.content_same_strength == pytest.approx(0.3 / 0.2)
 
 
 @pytest.mark.parametrize(
