@@ -27,6 +27,7 @@ from impasto.errors import InputError
 from impasto.image.destination import writing_folder
 from impasto.kept_pairs import folder_of_pairs
 from impasto.result import Collected
+from impasto.safe_file import opened
 from impasto.steps import Steps
 from impasto.transfer import Transfer
 
@@ -143,7 +144,7 @@ def test_while_the_checkpoint_cannot_be_read_its_history_stays(
         raise OSError("Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "safe_open", broken)
+        patch.setattr(module, "opened", broken)
         patch.setattr("impasto.kept_pairs.save_file", broken)
         with pytest.raises(OSError, match="Input"):
             write_checkpoint(path, taken_at(make_transfer(), 9))
@@ -300,11 +301,11 @@ def test_what_is_no_checkpoint_is_refused(what: str, tmp_path: Path) -> None:
 
 def test_an_outline_is_read_without_the_tensors(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def without_tensors(path: Path, framework: str) -> Iterator[SimpleNamespace]:
-        with safe_open(path, framework=framework) as file:
+    def without_tensors(path: Path) -> Iterator[SimpleNamespace]:
+        with opened(path) as file:
             yield SimpleNamespace(metadata=file.metadata)
 
-    monkeypatch.setattr(module, "safe_open", without_tensors)
+    monkeypatch.setattr(module, "opened", without_tensors)
     assert read_outline(written) == Outline(done=6, planned=15, output="out.png")
 
 
@@ -342,6 +343,8 @@ def changed(written: Path, change: Callable[[dict[str, Any]], object]) -> Path:
         lambda about: about["step"].update(level=-1),
         lambda about: about["step"].update(index=0),
         lambda about: about["step"].update(of=99),
+        lambda about: about["step"].update(index=1.5),
+        lambda about: about["step"].update(loss=5),
         lambda about: about["step"].update(pixels=about["step"]["loss"]),
         lambda about: about["step"].update(gradient=about["step"]["loss"]),
         lambda about: about.update(best={}),
@@ -364,9 +367,23 @@ def test_what_does_not_fit_together_is_refused(change: Callable[[dict[str, Any]]
 
 
 def test_a_damaged_solver_is_refused_when_the_run_goes_on(written: Path, make_transfer: MakeTransfer) -> None:
-    state = read_checkpoint(changed(written, lambda about: about.update(solver={}))).state
-    with pytest.raises(InputError, match="damaged"):
-        next(Steps(make_transfer(), state))
+    kept = written.read_bytes()
+    for change in (lambda about: about.update(solver={}), lambda about: about["solver"].update(point=-1)):
+        written.write_bytes(kept)
+        state = read_checkpoint(changed(written, change)).state
+        with pytest.raises(InputError, match="damaged"):
+            next(Steps(make_transfer(), state))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text in UTF-8 elsewhere")
+def test_a_name_need_not_be_utf_8(written: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"run\xff.checkpoint")
+    try:
+        written.rename(path)
+    except OSError:
+        pytest.skip("this file system takes no other names")
+    assert read_outline(path).done == 6
+    assert len(read_checkpoint(path).collected.history) == 6
 
 
 def test_the_state_of_the_solver_is_not_held_twice(written: Path, make_transfer: MakeTransfer) -> None:

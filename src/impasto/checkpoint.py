@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from impasto.errors import InputError
@@ -19,6 +19,7 @@ from impasto.objective import Evaluation
 from impasto.optimize import Step
 from impasto.record import Record
 from impasto.result import Collected
+from impasto.safe_file import opened
 from impasto.steps import State
 
 __all__ = ["FORMAT", "Checkpoint", "Outline", "read_checkpoint", "read_outline", "write_checkpoint"]
@@ -136,7 +137,7 @@ def read_outline(path: Path) -> Outline:
 
 def _read(path: Path, *, with_tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             about = json.loads((file.metadata() or {}).get(KEY, "null"))
             if not isinstance(about, dict):
                 raise ValueError("it is another file of safetensors")
@@ -206,6 +207,8 @@ def _described(step: Step, name: str, tensors: _Tensors) -> dict[str, Any]:
 def _restored(about: Mapping[str, Any], tensors: Mapping[str, Tensor], margin: int) -> Step:
     pixels, loss, gradient = (_with_tensors(about[name], tensors) for name in ("pixels", "loss", "gradient"))
     terms = {name: torch.tensor(value, dtype=torch.float64) for name, value in about["terms"].items()}
+    if not all(isinstance(value, Tensor) for value in (pixels, loss, gradient)) or not isinstance(about["index"], int):
+        raise TypeError("a step of other types")
     evaluation = Evaluation(loss, gradient, terms)
     kept = {name: about[name] for name in ("index", "of", "level", "network", "tile")}
     return Step(pixels, evaluation, margin=margin, **kept)

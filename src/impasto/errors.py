@@ -14,6 +14,7 @@ Each message says what was expected, what was found and what to do about it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "did_you_mean",
+    "is_out_of_memory",
 ]
 
 
@@ -70,3 +72,16 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest of ``choices``, or "" when none is near."""
     near = difflib.get_close_matches(word.lower(), list(choices), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that an allocation failed, or that a GPU cannot count so many values."""
+    return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
+
+
+NO_MEMORY = re.compile(
+    r"out of memory|not enough memory|(can't|cannot) allocate memory|failed to map segment"
+    r"|could not create a primitive(?! desc)"  # oneDNN, of what it compiles
+    r"|must fit into 32-bit index math",
+    re.IGNORECASE,
+)

@@ -10,11 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.image.destination import sync_folder, writing_folder
+from impasto.safe_file import opened
 
 __all__ = ["drop_other_pairs", "folder_of_pairs", "keep_pairs", "read_pairs", "write_tensors"]
 
@@ -81,7 +82,7 @@ def _read(folder: Path, name: str) -> Tensor:
     if not NAME.fullmatch(name):
         raise ValueError(f"'{name}' is no name of a pair")
     try:
-        with safe_open(folder / name, framework="pt") as file:
+        with opened(folder / name) as file:
             pair: Tensor = file.get_tensor("pair")
     except (OSError, SafetensorError) as error:
         raise ValueError(f"the folder '{folder}' has to be beside it, whole ({error})") from None

@@ -15,19 +15,13 @@ from impasto.grid import SMALLEST_TILE
 from impasto.pyramid import Level
 from impasto.spec import COARSEST_SIDE, StyleSpec, scaled_to_long_side
 
-__all__ = ["fit_memory", "in_smaller_tiles", "is_out_of_memory"]
+__all__ = ["fit_memory", "in_smaller_tiles"]
 
 TILES = (2048, 1024, 768, 512, SMALLEST_TILE)
 """Sides in pixels of the tiles to choose from; the larger, the less is looked at twice."""
 
 SHORTER = (0.5, 0.25)
 """Shares of the history to choose from, once all of it is kept in bfloat16 and still too much."""
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether ``error`` says that an allocation failed, or that a GPU cannot count so many values."""
-    words = ("out of memory", "can't allocate memory", "not enough memory", "must fit into 32-bit index math")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def in_smaller_tiles(level: Level, device: torch.device) -> Level:

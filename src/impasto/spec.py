@@ -95,7 +95,9 @@ def parse_format(value: Any) -> Any:
 
 
 def parse_path(value: Any) -> Any:
-    """Accept paths of every kind."""
+    """Accept paths of every kind but empty ones."""
+    if value == "":
+        raise ValueError("a file name is empty; check what stands for it, perhaps a variable of the shell")
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 

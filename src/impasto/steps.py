@@ -12,9 +12,9 @@ from torch import Tensor
 
 from impasto.allocator import keeping_freed_memory
 from impasto.device import using_threads
-from impasto.errors import InputError
+from impasto.errors import InputError, is_out_of_memory
 from impasto.image.resize import without_margin
-from impasto.memory import in_smaller_tiles, is_out_of_memory
+from impasto.memory import in_smaller_tiles
 from impasto.objective import Evaluate, bounded
 from impasto.optimize import Step, optimize
 from impasto.pyramid import Level
@@ -181,7 +181,7 @@ def _gone_on(solver: Solver, state: State) -> Tensor:
         if isinstance(state.solver, dict):
             state.solver.clear()
         return solver.step(state.step.pixels, evaluation.loss, evaluation.gradient)
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
         raise InputError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from impasto.errors import OutputError
 from impasto.hardware import processor_name
 from impasto.image.destination import write_bytes
 from impasto.moments import Moments
+from impasto.safe_file import opened
 from impasto.version import __version__
 
 __all__ = ["LIMIT", "KeptStyles"]
@@ -85,7 +86,7 @@ def _digest(picture: Tensor, alpha: Tensor | None, how: Mapping[str, object]) ->
 def _read(path: Path, device: torch.device) -> ByLayer | None:
     """What is kept in ``path``; None if that is nothing, or damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             counts = json.loads(file.metadata()["counts"])
             found = {
                 layer: Moments(

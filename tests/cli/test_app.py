@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -114,6 +115,9 @@ def test_the_traceback_is_there_for_those_who_ask(folder, failing, capsys, monke
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("unable to mmap 80100512 bytes from file <vgg19.safetensors>: Cannot allocate memory (12)"),
+        RuntimeError("could not create a primitive"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     ],
 )
 def test_too_little_memory_is_no_bug(stylize, failing, error):
@@ -121,8 +125,33 @@ def test_too_little_memory_is_no_bug(stylize, failing, error):
     outcome = stylize()
     assert (outcome.code, outcome.err) == (
         1,
-        "impasto: The memory does not suffice for this picture: use a smaller --size.\n",
+        "impasto: The memory does not suffice: close other programs, or use a smaller --size.\n",
     )
+
+
+def test_what_is_not_for_lack_of_memory_is_a_bug(stylize, failing):
+    failing(RuntimeError("could not create a primitive descriptor for a convolution"))
+    assert "This is a bug" in stylize().err
+
+
+def test_a_path_that_the_system_refuses_is_no_bug(stylize, failing):
+    failing(PermissionError(errno.EACCES, "Permission denied", "/root/x"))
+    outcome = stylize()
+    assert (outcome.code, outcome.err) == (
+        2,
+        "impasto: '/root/x' cannot be used (Permission denied): check the path.\n",
+    )
+
+
+def test_a_name_that_is_too_long_is_no_bug(cli, folder):
+    name = "x" * 300
+    for words in (
+        ["resume", name],
+        ["weights", "import", name],
+        ["stylize", "photo.jpg", "painting.png", "--config", name],
+    ):
+        outcome = cli(*words)
+        assert (outcome.code, "(File name too long)" in outcome.err) == (2, True)
 
 
 def test_warnings_do_not_reach_the_user(stylize, folder, monkeypatch):

@@ -61,6 +61,15 @@ BAD_WORDS: dict[str, tuple[str, ...]] = {
     "--max-pixels is '0': expected a whole number from 1": ("--max-pixels", "0"),
     "'photo.jpg' has 64 x 48 pixels, more than the 3,071 allowed": ("--max-pixels", "3071"),
     "'http://example.org/a.png' is an address on the network": ("--init", "http://example.org/a.png"),
+    "--checkpoint is '': a file name is empty": ("--checkpoint", ""),
+    "--animate is '': a file name is empty": ("--animate", ""),
+    "--weights is '': a file name is empty": ("--weights", ""),
+    "'~nobody-here/x' names a home folder that is not there": ("--checkpoint", "~nobody-here/x"),
+    "'~nobody-here/x.gif' names a home folder that is not there": ("--animate", "~nobody-here/x.gif"),
+    "'pipe.png' is a device or a pipe: give --checkpoint the name of a file.": ("--checkpoint", "pipe.png", "-y"),
+    "which is another file and would be lost: choose another name.": ("--checkpoint", "look.toml", "-y"),
+    "Too many levels of symbolic links": ("--checkpoint", "circle", "-y"),
+    "'circle.gif' cannot be written (Too many levels": ("--animate", "circle.gif", "-y"),
     "Did you mean '.png'?": ("-o", "out.pngg"),
     "'out' has no extension": ("-o", "out"),
     "File name too long": ("-o", "x" * 300 + ".png"),
@@ -126,6 +135,9 @@ def bad_folder(folder: Path) -> Path:
     (folder / "bomb.png").write_bytes(black_png(10_000))
     if hasattr(os, "mkfifo"):
         os.mkfifo(folder / "pipe.png")
+    (folder / "look.toml").write_text("strength = 0.5")
+    for name in ("circle", "circle.gif"):
+        (folder / name).symlink_to(name)
     return folder
 
 

@@ -40,6 +40,10 @@ def test_a_cache_that_cannot_be_written(cli, folder, monkeypatch):
     (folder / "file").touch()
     monkeypatch.setenv("IMPASTO_CACHE", str(folder / "file" / "cache"))
     assert "Set IMPASTO_CACHE to a folder that can be written." in cli("doctor").out
+    monkeypatch.setenv("IMPASTO_CACHE", str(folder / ("x" * 300)))
+    outcome = cli("doctor").out
+    assert "(File name too long)" in outcome
+    assert "Set IMPASTO_CACHE to a folder that can be written." in outcome
 
 
 def test_a_folder_for_weights_that_is_not_there(cli, folder, monkeypatch):

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from impasto.cli.interrupt import Interrupted, interruptible
 from impasto.cli.progress import LineProgress
 
 DRIVER = """
@@ -55,6 +57,25 @@ def test_the_picture_so_far_is_saved(stylize, signals_at, number):
         assert picture.size == (120, 90)
         assert picture.convert("L").getextrema()[0] < picture.convert("L").getextrema()[1]
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_while_torch_is_loading_is_received_afterwards(monkeypatch):
+    """Raised inside its C++, it would abort the process."""
+    passed = []
+
+    def load():
+        with interruptible(print), monkeypatch.context() as patch:
+            patch.setattr("torch.__spec__._initializing", True)
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.15)  # it comes again, too early once more
+            passed.append("torch")
+            patch.undo()
+            time.sleep(30)
+            passed.append("all")
+
+    with pytest.raises(Interrupted):
+        load()
+    assert passed == ["torch"]
 
 
 def test_the_second_signal_ends_at_once(stylize, signals_at, folder):

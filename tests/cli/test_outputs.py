@@ -232,6 +232,12 @@ def test_a_full_disk_behind_standard_output_does_not_cost_the_picture(folder, ca
     refuge.parent.rmdir()
 
 
+def test_standard_output_that_is_closed_is_told_beforehand(stylize, monkeypatch):
+    monkeypatch.setattr(sys, "__stdout__", None)
+    outcome = stylize("-o", "-")
+    assert (outcome.code, "which is closed" in outcome.err) == (2, True)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Time that passes only when an evaluation is done: one second each."""

@@ -75,6 +75,14 @@ def test_whatever_the_options_were(words, stylize, cli, folder):
     assert same("out.png", "again.png")
 
 
+@pytest.mark.parametrize("command", ["rerun", "enlarge"])
+def test_a_name_of_no_format_is_refused(command, stylize, cli, folder):
+    assert stylize("-o", "out.png").code == 0
+    outcome = cli(command, "out.png", "-o", "again.heic")
+    assert (outcome.code, "HEIC can be read, but not written." in outcome.err) == (2, True)
+    assert not (folder / "again.heic").exists()
+
+
 @pytest.mark.parametrize("extension", ["png", "tiff", "webp"])
 def test_transparency_profile_and_depth_come_out_again(extension, stylize, cli, folder):
     values = np.random.default_rng(0).integers(0, 65536, (48, 64, 3), dtype=np.uint16)

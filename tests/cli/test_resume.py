@@ -473,10 +473,19 @@ def test_a_run_that_ends_before_it_is_kept_leaves_the_checkpoint_of_another_whol
     assert Path("out.png").read_bytes() == whole
 
 
-def test_a_checkpoint_that_was_never_written_removes_nothing(stylize):
+def test_what_is_no_checkpoint_is_not_replaced_by_one(stylize):
     Path("mine.txt").write_text("something")
-    assert stylize("-o", "out.png", "-y", "--checkpoint", "mine.txt", "--checkpoint-every", "1h").code == 0
+    outcome = stylize("-o", "out.png", "-y", "--checkpoint", "mine.txt")
+    assert (outcome.code, "another file and would be lost" in outcome.err) == (2, True)
     assert Path("mine.txt").read_text() == "something"
+
+
+def test_an_empty_file_is_replaced_and_an_elsewhere_that_is_empty_is_refused(broken_off, cli):
+    Path("run.checkpoint").touch()
+    broken_off("--checkpoint", "run.checkpoint", "-y")
+    outcome = cli("resume", "run.checkpoint", "--animate", "")
+    assert (outcome.code, "a file name is empty" in outcome.err) == (2, True)
+    assert cli("resume", "run.checkpoint").code == 0
 
 
 def test_keeping_and_not_keeping_contradict_each_other(stylize):
@@ -504,6 +513,9 @@ def test_a_checkpoint_from_elsewhere_replaces_nothing(broken_off, cli, folder, t
         outcome = cli("resume", "run.checkpoint")
         assert (outcome.code, "exists already" in outcome.err) == (2, True)
         assert target.read_text() == "mine"
+    rewritten("run.checkpoint", lambda job: job.update(elapsed="x"))
+    outcome = cli("resume", "run.checkpoint")
+    assert (outcome.code, "damaged" in outcome.err) == (2, True)
     for saved in (None, [7], "text"):
         rewritten("run.checkpoint", lambda job, saved=saved: job.update(saved=saved))
         outcome = cli("resume", "run.checkpoint")

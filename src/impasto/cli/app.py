@@ -19,7 +19,7 @@ from impasto.cli import cache, demo, doctor, enlarge, evaluate, inspect, plan, r
 from impasto.cli.interrupt import EXIT_INTERRUPTED
 from impasto.cli.options import unwrapped
 from impasto.cli.printable import printable
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, is_out_of_memory
 
 __all__ = ["app", "main", "run"]
 
@@ -44,6 +44,9 @@ used for downloads; NO_COLOR switches colors off; IMPASTO_DEBUG=1 shows where a 
 
 STREAM_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
 """What happens to streams: their reader goes away, or the disk behind them is full."""
+
+OF_THE_SYSTEM = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
+"""What paths that people give can meet anywhere."""
 
 app = typer.Typer(
     name="impasto",
@@ -145,10 +148,10 @@ def _usage_message(error: typer.TyperException, arguments: Sequence[str]) -> str
 
 
 def _fail_unexpectedly(error: Exception, arguments: Sequence[str]) -> int:
-    from impasto.memory import is_out_of_memory
-
     if is_out_of_memory(error):
-        return _fail("The memory does not suffice for this picture: use a smaller --size.", 1)
+        return _fail("The memory does not suffice: close other programs, or use a smaller --size.", 1)
+    if isinstance(error, OSError) and error.filename and error.errno in OF_THE_SYSTEM:
+        return _fail(f"'{error.filename}' cannot be used ({error.strerror}): check the path.", 2)
     if os.environ.get("IMPASTO_DEBUG") or any(re.fullmatch(r"-[a-z]*v[a-z]*|--verbose", word) for word in arguments):
         traceback.print_exception(error)
         how = "Please report it with the above."

@@ -33,6 +33,7 @@ __all__ = [
     "beside",
     "folder",
     "hold",
+    "is_checkpoint",
     "is_foreign",
     "is_in_use",
     "is_long",
@@ -52,6 +53,9 @@ SHARE = 0.05
 """Of the time at most goes into checkpoints, unless someone said how often to write them."""
 
 SUFFIX, SUFFIX_OF_INPUT = ".checkpoint", ".checkpoint-input"
+
+BEGINNING = b'{"__metadata__":{"impasto checkpoint":'
+"""What follows the eight bytes of a number in a file of safetensors that is a checkpoint."""
 
 TOKEN_BYTES = 4
 """In the name of a checkpoint whose place nobody named."""
@@ -127,6 +131,13 @@ def is_in_use(path: Path) -> bool:
         return True
     except OSError:  # where nothing can be written, no run keeps anything
         return False
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether the file ``path`` begins as a checkpoint, of whichever version, or is empty."""
+    with path.open("rb") as file:
+        start = file.read(len(BEGINNING) + 8)
+    return not start or start[8:] == BEGINNING
 
 
 def beside(path: Path) -> list[Path]:

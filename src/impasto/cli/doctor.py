@@ -119,8 +119,8 @@ def _cache() -> Iterator[Finding]:
     from impasto.weights import cache_folder
 
     folder = cache_folder()
-    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     try:
+        nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.TemporaryFile(dir=nearest):
             yield Finding("cache", f"{folder} (can be written)")
     except OSError as error:

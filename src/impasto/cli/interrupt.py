@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,10 @@ __all__ = ["EXIT_INTERRUPTED", "Interrupt", "Interrupted", "interruptible"]
 EXIT_INTERRUPTED = 130
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+PAUSE = 0.1
+"""Seconds until a signal is received anew that came too early."""
 
 
 class Interrupted(ImpastoError):
@@ -40,6 +45,11 @@ class Interrupt:
         if self._is_held:
             self.again = True
             return
+        if _torch_is_loading():  # its C++ aborts on what is raised inside
+            again = threading.Timer(PAUSE, _send, [number])
+            again.daemon = True
+            again.start()
+            return
         if self.asked or self.saved or not self.running:
             raise KeyboardInterrupt
         self.asked = True
@@ -54,6 +64,20 @@ class Interrupt:
             yield
         finally:
             self._is_held = before
+
+
+def _send(number: int) -> None:
+    """Let the main thread receive a signal, whatever it waits for."""
+    main = threading.main_thread().ident
+    if sys.platform == "win32" or main is None:
+        signal.raise_signal(number)
+    else:
+        signal.pthread_kill(main, number)
+
+
+def _torch_is_loading() -> bool:
+    spec = getattr(sys.modules.get("torch"), "__spec__", None)
+    return getattr(spec, "_initializing", False)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from impasto.errors import OptionError
 from impasto.image.animated import EXTENSIONS as ANIMATED
 from impasto.image.files import File, origin_of
 from impasto.image.formats import EXTENSIONS, FORMATS, Format, format_of, named_format
+from impasto.image.paths import expanded
 from impasto.pyramid import Level
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Job:
     def animation(self) -> Path | None:
         """The file of --animate."""
         named = self.options.output.animate
-        return Path(named).expanduser() if named else None
+        return None if named is None else expanded(named)
 
     @property
     def checkpoint(self) -> Path | None:
@@ -106,7 +107,7 @@ class Job:
         if self.resumed is not None:
             return self.resumed.path
         named = self.options.output.checkpoint
-        return Path(named).expanduser() if named else None
+        return None if named is None else expanded(named)
 
     def may_replace(self, path: Path) -> bool:
         """Whether ``path`` may be written where it exists: with -y, or if this run saved it when it was stopped."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
+from os.path import realpath
 from pathlib import Path
 
 from impasto.cli.job import STDOUT, Inputs, Job, default_name, numbered
@@ -165,11 +166,20 @@ def _check_checkpoint(job: Job, levels: Sequence[Level]) -> None:
     if job.options.output.no_checkpoint and not job.resumed:
         raise OptionError("--checkpoint and --no-checkpoint contradict each other: leave one of them out.")
     others = [*job.inputs.paths(), *job.files(levels), *([job.animation] if job.animation else [])]
-    if path.resolve() in {other.resolve() for other in others if other != STDOUT}:
+    if realpath(path) in {realpath(other) for other in others if other != STDOUT}:
         raise OptionError(f"--checkpoint is '{path}', which the run reads or writes itself: choose another name.")
     if not job.resumed:
         check_destination(path, overwrite=job.overwrite, option="--checkpoint")
+        _check_is_checkpoint(path)
         _check_beside(path, job.overwrite)
+
+
+def _check_is_checkpoint(path: Path) -> None:
+    """Refuse the place of another file, whoever wants it replaced: when the run has arrived, nothing would be there."""
+    from impasto.cli.checkpoints import is_checkpoint
+
+    if path.exists() and not is_checkpoint(path):
+        raise OptionError(f"--checkpoint is '{path}', which is another file and would be lost: choose another name.")
 
 
 def _check_beside(path: Path, overwrite: bool) -> None:
@@ -209,11 +219,13 @@ def _check_animation(job: Job) -> None:
     check_animation(job.animation, overwrite=job.may_replace(job.animation))
     if job.animation.exists():
         _check_is_no_input(job.animation, job)
-    if job.animation.resolve() == job.output.resolve():
+    if realpath(job.animation) == realpath(job.output):
         raise OutputError(f"'{job.animation}' is the result as well: give --animate another name.")
 
 
 def _check_stream(job: Job) -> None:
+    if sys.__stdout__ is None:
+        raise OutputError("-o - sends the picture to standard output, which is closed: open it, or give a file.")
     if sys.stdout.isatty():
         raise OutputError(
             "-o - sends the picture to another program, and none reads it: add | and that, or give a file."

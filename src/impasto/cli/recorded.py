@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.cli.job import Inputs
+from impasto.cli.job import STDOUT, Inputs
 from impasto.cli.options import Options
 from impasto.errors import InputError
 from impasto.image.files import ANY_PIXELS, File, name_of
-from impasto.image.formats import EXTENSIONS
+from impasto.image.formats import format_of
 from impasto.image.paths import expanded
 from impasto.spec import STARTS, OutputOptions, RunOptions, StyleSpec
 from impasto.validation import build
@@ -71,10 +71,12 @@ def recorded_options(record: Record, request: Request) -> Options:
 
 
 def _written(record: Record, request: Request) -> dict[str, Any]:
-    """How the picture was written, unless -o has the extension of another format."""
+    """How the picture was written, unless -o has the extension of another format; raise OutputError if it has one of
+    none."""
     written = record.written.model_dump()
-    extension = Path(request.output).suffix.lower() if request.output else ""
-    other = EXTENSIONS.get(extension, written["format"])
+    if request.output in (None, str(STDOUT)) or "format" in request.changes:
+        return written
+    other = format_of(expanded(request.output)).key
     return written if other == written["format"] else {"format": other}
 
 

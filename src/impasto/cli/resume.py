@@ -18,7 +18,7 @@ from impasto.cli.outlook import spell
 from impasto.cli.preflight import check_outputs, with_free_name
 from impasto.cli.recorded import folders_of
 from impasto.cli.running import run_job
-from impasto.errors import InputError
+from impasto.errors import ImpastoError, InputError
 from impasto.image.formats import EXTENSIONS
 from impasto.image.paths import expanded
 from impasto.spec import OutputOptions, RunOptions
@@ -155,7 +155,9 @@ def _job(path: Path, lock: FileLock, folders: Sequence[Path], elsewhere: _Elsewh
             record,
             Resumed(path, lock, checkpoint, float(about["elapsed"]), {**about["saved"]}),
         )
-    except (LookupError, TypeError, AttributeError) as error:
+    except ImpastoError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"The checkpoint '{path}' is damaged ({type(error).__name__}): it cannot be used.") from None
     job = with_free_name(job, record.plan()) if job.output != STDOUT else job
     check_outputs(job, record.plan())
@@ -168,7 +170,7 @@ def _options(record: Record, about: Mapping[str, Any], elsewhere: _Elsewhere) ->
     written = {**about["written"]}
     if elsewhere.output and Path(elsewhere.output).suffix.lower() in EXTENSIONS:
         written["format"] = None
-    if elsewhere.animate:
+    if elsewhere.animate is not None:
         written["animate"] = elsewhere.animate
     return Options(record.style, run, build(OutputOptions, written))
 

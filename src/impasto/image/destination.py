@@ -33,11 +33,14 @@ def _check_place(path: Path, overwrite: bool, needed: int, option: str) -> None:
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"There is no folder '{folder}' for the result: create it, or choose another {option}.")
+    with suppress(FileNotFoundError):
+        path.stat()  # raises for links in a circle, and for what may not be looked at
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder: give {option} the name of a file.")
     if path.exists() and not path.is_file():  # /dev/null, say, in whose place a file would be put
         raise OutputError(
-            f"'{path}' is a device or a pipe: give {option} the name of a file, or - for standard output."
+            f"'{path}' is a device or a pipe: give {option} the name of a file"
+            f"{', or - for standard output' if option == '-o' else ''}."
         )
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise OutputError(f"The name '{path.name[:40]}...' is too long: choose a shorter {option}.")

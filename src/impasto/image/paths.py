@@ -57,7 +57,7 @@ def _nearby(path: Path) -> str:
     if not path.parent.is_dir():
         return f", nor a folder '{path.parent}': check the path."
     try:
-        names = [entry.name for entry in path.parent.iterdir()]
+        names = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
     except OSError:
         names = []
     return f".{did_you_mean(path.name, names) or ' Check the path.'}"

@@ -33,6 +33,9 @@ ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | np.ndarra
 PLANES, APART = 284, 2
 """The tag of TIFF that says whether channels are side by side, and its value where they are not."""
 
+KIND, REDUCED = 254, 1
+"""The tag of TIFF that says what a frame is, and its bit for a smaller copy of another one."""
+
 KEEP_16_BITS = "keeping them takes an extra: pip install 'impasto[large]'"
 PROFILE_DOES_NOT_FIT = "The color profile in {} does not fit it, and was left out: colors may be off."
 
@@ -166,9 +169,21 @@ def _check_layout(image: Image.Image, name: str, depth: int) -> None:
 
 
 def _remarks_on_frames(image: Image.Image, name: str) -> list[str]:
-    """On animations and TIFF of several pages; the second picture in a phone's MPO is a copy."""
-    has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
+    """On animations and TIFF of several pages; the second picture in a phone's MPO is a copy, as those in a pyramid."""
+    has_frames = image.format != "MPO" and getattr(image, "is_animated", False) and not _is_pyramid(image)
     return [f"{name} has several frames, and the first one was read."] if has_frames else []
+
+
+def _is_pyramid(image: Image.Image) -> bool:
+    """Whether the second frame of a TIFF is a smaller copy of the first."""
+    if not isinstance(image, TiffImageFile):
+        return False
+    is_copy = False
+    with suppress(Exception):  # whatever is wrong with it, the first frame can be read
+        image.seek(1)
+        is_copy = bool(image.tag_v2.get(KIND, 0) & REDUCED)
+    image.seek(0)
+    return is_copy
 
 
 def _remarks_on_code_points(image: Image.Image, name: str) -> list[str]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from impasto.errors import InputError
 from impasto.networks import Network
+from impasto.safe_file import opened
 from impasto.weights.advice import how_to_replace
 
 __all__ = ["Weights", "check_finite", "check_unchanged", "fingerprint", "fits", "read_safetensors"]
@@ -56,7 +57,7 @@ def check_unchanged(weights: Weights, metadata: Mapping[str, str], network: Netw
 def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
     """Return the tensors, memory-mapped, and the metadata of a safetensors file; raise InputError if it is damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:

@@ -1,0 +1,28 @@
+"""Reading files of safetensors wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+__all__ = ["opened"]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open ``path`` as ``safetensors.safe_open`` does, which by itself takes only names that are UTF-8.
+
+    Raises OSError or SafetensorError if it cannot be read.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # Linux takes any bytes, which Python has as surrogates
+        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", framework="pt") as contents:
+            yield contents
+    else:
+        with safe_open(path, framework="pt") as contents:
+            yield contents
