@@ -106,6 +106,9 @@ def test_a_run_takes_no_less_than_it_took_to_read_the_pictures() -> None:
     on_a_card = replace(read, machine=Machine(torch.device("cuda"), torch.bfloat16))
     assert on_a_card.of_run([small]) < 5 * GB  # of its own memory
     assert replace(usual, reading=1.0).of_run([small]) == usual.of_run([small])
+    assert usual.fits(small, 4 * GB)
+    assert not read.fits(small, 4 * GB)
+    assert on_a_card.fits(small, 4 * GB)
 
 
 def test_a_margin_takes_what_its_pixels_take() -> None:

@@ -20,7 +20,7 @@ from threading import RLock
 
 from impasto.free_memory import resident_bytes
 
-__all__ = ["can_keep", "keeping_freed_memory", "stay_within_bounds"]
+__all__ = ["can_keep", "hand_back", "keeping_freed_memory", "stay_within_bounds"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """glibc's names for its settings (malloc.h)."""
@@ -76,18 +76,28 @@ def stay_within_bounds() -> None:
             _in_use = resident_bytes()
 
 
-def _arrange() -> None:
-    """Tell glibc what is wanted now, and hand back what was kept so far."""
+def hand_back() -> None:
+    """Hand back what was freed and kept so far."""
     global _in_use
     glibc = _glibc()
     if glibc is None:
         return
-    mallopt, trim = glibc
+    with _lock:
+        _, trim = glibc
+        trim(0)
+        _in_use = 0
+
+
+def _arrange() -> None:
+    """Tell glibc what is wanted now, and hand back what was kept so far."""
+    glibc = _glibc()
+    if glibc is None:
+        return
+    mallopt, _ = glibc
     for name, value in (KEEP if any(keep for keep, _ in _uses) else HAND_BACK if _uses else USUAL).items():
         if not mallopt(name, value):  # as older ones do with more than this
             mallopt(name, USUAL[name])
-    trim(0)
-    _in_use = 0
+    hand_back()
 
 
 def can_keep() -> bool:

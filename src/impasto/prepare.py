@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from impasto.allocator import hand_back
 from impasto.color import match_color, match_lightness, to_gray
 from impasto.device import resolve_machine
 from impasto.errors import InputError
@@ -188,6 +189,7 @@ def _read(content: ImageLike, style: ImageLike, start: ImageLike | None, options
     for role, source in sources.items():
         pictures[role] = read_picture(source, max_pixels=options.max_pixels)
         _check_visible(role, pictures[role])
+        hand_back()  # what reading it left, before the next one
     return pictures
 
 

@@ -273,6 +273,7 @@ SOURCES: dict[str, Callable[[], Source]] = {
     "TIFF RGB 16 bits, big-endian": partial(plain_tiff, np.uint16, order=">"),
     "TIFF RGB 16 bits, planar": partial(plain_tiff, np.uint16, planar=True),
     "TIFF RGB 16 bits, in tiles": partial(plain_tiff, np.uint16, tile=16),
+    "TIFF RGB, pyramid": partial(vips, ".tif", tile=True, tile_width=16, tile_height=16, pyramid=True),
     "TIFF RGB 16 bits, BigTIFF": partial(vips, ".tif", 16, bigtiff=True, compression="lzw"),
     "TIFF RGB 16 bits, a channel more": partial(plain_tiff, np.uint16, 4, extra=(0,)),
     "TIFF RGBA 16 bits": partial(plain_tiff, np.uint16, 4, extra=(2,)),

@@ -16,7 +16,7 @@ from impasto.image.resize import as_floats
 
 __all__ = ["Canvas", "from_array", "from_tensor"]
 
-FILLING = 16
+FILLING = 22
 """Bytes a pixel that it takes to find colors for where nothing is visible."""
 
 

@@ -62,7 +62,9 @@ class Picture:
         if self.alpha is None:
             return replace(self, stored=resize(self.stored, size))
         weight = resampled(self.alpha, size)  # beyond [0, 1] where the colors that it weights are
-        pixels = resampled(self.pixels * self.alpha, size).div_(weight.clamp_min(FAINT)).clamp_(0, 1)
+        channels = (self.stored[:, channel : channel + 1] for channel in range(3))  # one at a time, for large photos
+        pixels = torch.cat([resampled(as_floats(channel) * self.alpha, size) for channel in channels], dim=1)
+        pixels = pixels.div_(weight.clamp_min(FAINT)).clamp_(0, 1)
         pixels = fill_hidden_(pixels, weight * (weight >= FAINT)).to(self.pixels)
         return replace(self, stored=pixels, alpha=weight.clamp(0, 1).to(self.alpha))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 __all__ = ["as_floats", "crop_to_aspect", "grown", "resampled", "resize", "surrounded", "without_margin"]
 
-STRIP = 1 << 24
+STRIP = 1 << 20
 """Values of a channel that are made floats of at once, on the way to another size."""
 
 
