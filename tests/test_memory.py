@@ -15,7 +15,7 @@ from impasto.device import Machine
 from impasto.errors import ImpastoError, OptionError
 from impasto.footprint import LEEWAY, Footprint
 from impasto.grid import SMALLEST_TILE
-from impasto.memory import fit_memory, in_smaller_tiles
+from impasto.memory import check_reading, fit_memory, in_smaller_tiles
 from impasto.networks import COMPACT, VGG19
 from impasto.pyramid import Level
 from impasto.quantity import parse_bytes
@@ -106,9 +106,16 @@ def test_a_run_takes_no_less_than_it_took_to_read_the_pictures() -> None:
     on_a_card = replace(read, machine=Machine(torch.device("cuda"), torch.bfloat16))
     assert on_a_card.of_run([small]) < 5 * GB  # of its own memory
     assert replace(usual, reading=1.0).of_run([small]) == usual.of_run([small])
-    assert usual.fits(small, 4 * GB)
-    assert not read.fits(small, 4 * GB)
-    assert on_a_card.fits(small, 4 * GB)
+
+
+def test_what_was_read_is_held_against_what_was_asked_for_alone() -> None:
+    read = replace(footprint(), reading=5.0 * GB)
+    with pytest.raises(OptionError, match=r"To read the pictures takes .* use --memory .* or more, or reduce"):
+        check_reading(read, 5 * GB)
+    check_reading(read, 6 * GB)
+    check_reading(read, None)
+    assert fit_memory([level(256)], read, 5 * GB) == [level(256)]
+    check_reading(replace(read, machine=Machine(torch.device("cuda"), torch.bfloat16)), GB)
 
 
 def test_a_margin_takes_what_its_pixels_take() -> None:

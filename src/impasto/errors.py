@@ -80,7 +80,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 NO_MEMORY = re.compile(
-    r"out of memory|not enough memory|(can't|cannot) allocate memory|failed to map segment"
+    r"out of memory|not enough memory|(can't|cannot) allocate memory|failed to map segment(?!.*not permitted)"
     r"|could not create a primitive(?! desc)"  # oneDNN, of what it compiles
     r"|must fit into 32-bit index math",
     re.IGNORECASE,

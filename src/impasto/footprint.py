@@ -89,9 +89,14 @@ class Footprint:
     reading: float = 0.0
     others: float = 0.0
 
+    @property
+    def while_reading(self) -> float:
+        """Peak bytes until the pictures are read; on a GPU none of its own."""
+        return WHILE_READING + self.reading if self.machine.device.type == "cpu" else 0.0
+
     def of_run(self, levels: Iterable[Level]) -> float:
         """Peak bytes of a run."""
-        return max(self._while_reading, *(self.of_level(level) for level in levels))
+        return max(self.while_reading, *(self.of_level(level) for level in levels))
 
     def to_come(self, levels: Iterable[Level]) -> float:
         """The same beyond what is there once the pictures are read."""
@@ -108,8 +113,8 @@ class Footprint:
         return HELD_TO * self._of_level(level, keeps_freed=keeps_freed) + self.others
 
     def least_of_level(self, level: Level) -> float:
-        """Peak bytes until ``level`` is done, if everything that is freed is handed back to the system."""
-        return max(self._while_reading, self._of_level(level, keeps_freed=False))
+        """The same if everything that is freed is handed back to the system."""
+        return self._of_level(level, keeps_freed=False)
 
     def fits(self, level: Level, limit: float) -> bool:
         """Whether ``level`` stays within ``limit`` bytes, and what is not on the device in main memory."""
@@ -133,10 +138,6 @@ class Footprint:
     def hands_back(self, level: Level) -> bool:
         """Whether what is freed could be kept, but for want of room."""
         return self.machine.device.type == "cpu" and can_keep() and not self.keeps_freed(level)
-
-    @property
-    def _while_reading(self) -> float:
-        return WHILE_READING + self.reading if self.machine.device.type == "cpu" else 0.0
 
     def _of_level(self, level: Level, *, keeps_freed: bool) -> float:
         network = self.networks[level.network]

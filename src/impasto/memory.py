@@ -15,7 +15,7 @@ from impasto.grid import SMALLEST_TILE
 from impasto.pyramid import Level
 from impasto.spec import COARSEST_SIDE, StyleSpec, scaled_to_long_side
 
-__all__ = ["fit_memory", "in_smaller_tiles"]
+__all__ = ["check_reading", "fit_memory", "in_smaller_tiles"]
 
 TILES = (2048, 1024, 768, 512, SMALLEST_TILE)
 """Sides in pixels of the tiles to choose from; the larger, the less is looked at twice."""
@@ -48,6 +48,17 @@ def fit_memory(levels: Sequence[Level], footprint: Footprint, limit: float | Non
         return list(levels)
     # From the full size on, which is the one that people know of.
     return [_fitted(level, levels, footprint, limit) for level in reversed(levels)][::-1]
+
+
+def check_reading(footprint: Footprint, memory: float | None) -> None:
+    """Raise OptionError if to read the pictures took more than ``memory``, which someone asked for. (What is free is
+    not compared: they are there by now.)"""
+    needed = LEEWAY * footprint.while_reading
+    if memory is not None and needed > memory:
+        raise OptionError(
+            f"To read the pictures takes {_amount(needed)} of memory, and {_amount(memory, up=False)} may be used: use"
+            f" --memory {_amount(needed)} or more, or reduce the pictures first."
+        )
 
 
 def _fitted(level: Level, levels: Sequence[Level], footprint: Footprint, limit: float) -> Level:

@@ -22,7 +22,7 @@ from impasto.image.paths import expanded
 from impasto.image.picture import Picture
 from impasto.image.read import ImageLike, read_picture
 from impasto.image.resize import as_floats, crop_to_aspect
-from impasto.memory import fit_memory
+from impasto.memory import check_reading, fit_memory
 from impasto.networks import Network, get_network, preferred_network
 from impasto.pyramid import Level, coarse_network, plan_pyramid
 from impasto.quantity import spell_bytes
@@ -86,6 +86,7 @@ def prepare(
     held = _held_bytes(pictures, schedule, spec)
     main = available_bytes(torch.device("cpu"))
     footprint = Footprint(spec, machine, networks, held, room, main, _reading_bytes(pictures.values()), others)
+    check_reading(footprint, options.memory)
     schedule = Schedule(schedule.size, fit_memory(schedule.levels, footprint, limit))
     log.debug("about %s of memory, of %s", spell_bytes(footprint.of_run(schedule.levels)), spell_bytes(limit))
     _tell_if_short(footprint, schedule.levels)

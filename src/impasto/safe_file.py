@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,9 @@ def opened(path: Path) -> Iterator[Any]:
 
     Raises OSError or SafetensorError if it cannot be read.
     """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:  # Linux takes any bytes, which Python has as surrogates
-        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", framework="pt") as contents:
-            yield contents
-    else:
+    if os.fsencode(path) == str(path).encode(errors="replace"):
         with safe_open(path, framework="pt") as contents:
+            yield contents
+    else:  # Linux takes any bytes, which Python has as surrogates
+        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", framework="pt") as contents:
             yield contents

@@ -154,9 +154,7 @@ class StyleSpec(_Options):
         {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
         description="Layers that hold the style; weights as relu1_1=2,relu3_1.",
     )
-    init: FilePath = Field(
-        "content", min_length=1, description="Where to start: content, style, noise, or the path of a picture."
-    )
+    init: FilePath = Field("content", description="Where to start: content, style, noise, or the path of a picture.")
     optimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="The solver.")
     history: int = Field(20, ge=1, le=1000, description="Steps that L-BFGS remembers.")
     learning_rate: float = Field(

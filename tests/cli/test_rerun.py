@@ -79,7 +79,11 @@ def test_whatever_the_options_were(words, stylize, cli, folder):
 def test_a_name_of_no_format_is_refused(command, stylize, cli, folder):
     assert stylize("-o", "out.png").code == 0
     outcome = cli(command, "out.png", "-o", "again.heic")
-    assert (outcome.code, "HEIC can be read, but not written." in outcome.err) == (2, True)
+    assert (outcome.code, outcome.err) == (
+        2,
+        "impasto: 'again.heic' has the extension '.heic'. HEIC can be read, but not written. Use one of"
+        " .png, .jpg, .jpeg, .webp, .avif, .tif, .tiff, .gif.\n",
+    )
     assert not (folder / "again.heic").exists()
 
 

@@ -473,7 +473,9 @@ def test_a_run_that_ends_before_it_is_kept_leaves_the_checkpoint_of_another_whol
     assert Path("out.png").read_bytes() == whole
 
 
-def test_what_is_no_checkpoint_is_not_replaced_by_one(stylize):
+def test_what_is_no_checkpoint_is_not_replaced_by_one(stylize, broken_off):
+    broken_off("--checkpoint", "run.checkpoint")
+    assert checkpoints.is_checkpoint(Path("run.checkpoint"))
     Path("mine.txt").write_text("something")
     outcome = stylize("-o", "out.png", "-y", "--checkpoint", "mine.txt")
     assert (outcome.code, "another file and would be lost" in outcome.err) == (2, True)

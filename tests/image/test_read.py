@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import AppendingTiffWriter
 from torch import Tensor
 
 from impasto.errors import InputError
@@ -338,3 +339,36 @@ def test_what_reading_took_is_at_least_what_is_kept_and_what_pillow_has(mode: st
     kept = {"RGB": 3, "L": 1, "RGBA": 16}[mode]
     assert picture.bytes == kept * 20_000
     assert picture.read_with >= picture.bytes + {"RGB": 4, "L": 1, "RGBA": 4}[mode] * 20_000
+
+
+def two_pages(profile_of_the_second: bytes | None = None, kind_of_the_second: int = 0) -> bytes:
+    """A TIFF whose first page is red and whose second one is blue."""
+    buffer = io.BytesIO()
+    with AppendingTiffWriter(buffer, new=True) as pages:
+        Image.new("RGB", (32, 16), "red").save(pages, "TIFF")
+        pages.newFrame()
+        second = Image.new("RGB", (32, 16), "blue")
+        second.save(pages, "TIFF", icc_profile=profile_of_the_second, tiffinfo={254: kind_of_the_second})
+        pages.newFrame()
+    return buffer.getvalue()
+
+
+def test_another_page_is_not_mistaken_for_the_first() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = read_picture(two_pages(profile))
+    assert picture.profile is None
+    assert [remark for remark in picture.remarks if "several frames" in remark]
+    assert picture.pixels[0, :, 0, 0].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [(0, True), (1, False), (2, True)])
+def test_smaller_copies_are_no_pages(kind: int, is_told: bool) -> None:
+    assert any("several frames" in remark for remark in read_picture(two_pages(None, kind)).remarks) == is_told
+
+
+def test_of_a_given_image_the_page_it_shows_is_read_as_it_is() -> None:
+    with Image.open(io.BytesIO(two_pages())) as image:
+        image.seek(1)
+        assert read_picture(image).pixels[0, :, 0, 0].tolist() == [0, 0, 1]
+        image.paste("white", (0, 0, 32, 16))
+        assert read_picture(image).pixels[0, :, 0, 0].tolist() == [1, 1, 1]

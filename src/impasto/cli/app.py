@@ -148,13 +148,12 @@ def _usage_message(error: typer.TyperException, arguments: Sequence[str]) -> str
 
 
 def _fail_unexpectedly(error: Exception, arguments: Sequence[str]) -> int:
+    how = "Please report it with what IMPASTO_DEBUG=1 in the environment, or -v, prints."
+    if os.environ.get("IMPASTO_DEBUG") or any(re.fullmatch(r"-[a-z]*v[a-z]*|--verbose", word) for word in arguments):
+        traceback.print_exception(error)
+        how = "Please report it with the above."
     if is_out_of_memory(error):
         return _fail("The memory does not suffice: close other programs, or use a smaller --size.", 1)
     if isinstance(error, OSError) and error.filename and error.errno in OF_THE_SYSTEM:
         return _fail(f"'{error.filename}' cannot be used ({error.strerror}): check the path.", 2)
-    if os.environ.get("IMPASTO_DEBUG") or any(re.fullmatch(r"-[a-z]*v[a-z]*|--verbose", word) for word in arguments):
-        traceback.print_exception(error)
-        how = "Please report it with the above."
-    else:
-        how = "Please report it with what IMPASTO_DEBUG=1 in the environment, or -v, prints."
     return _fail(f"This is a bug in impasto: {type(error).__name__}: {error}. {how}", 1)

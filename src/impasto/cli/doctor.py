@@ -6,6 +6,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -120,6 +121,8 @@ def _cache() -> Iterator[Finding]:
 
     folder = cache_folder()
     try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            folder.stat()  # raises for names that are too long, and for what may not be looked at
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.TemporaryFile(dir=nearest):
             yield Finding("cache", f"{folder} (can be written)")

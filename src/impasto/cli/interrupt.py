@@ -38,6 +38,7 @@ class Interrupt:
         self.saved = ""
         self.again = False
         self._is_held = False
+        self._postponed: threading.Timer | None = None
         self._say = say
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
@@ -46,15 +47,24 @@ class Interrupt:
             self.again = True
             return
         if _torch_is_loading():  # its C++ aborts on what is raised inside
-            again = threading.Timer(PAUSE, _send, [number])
-            again.daemon = True
-            again.start()
+            self._postpone(number)
             return
         if self.asked or self.saved or not self.running:
             raise KeyboardInterrupt
         self.asked = True
         with suppress(RuntimeError):  # the signal may have come while something else was being written
             self._say("Ending after this step; Ctrl-C again ends at once and saves no picture.")
+
+    def _postpone(self, number: int) -> None:
+        self.forget()
+        self._postponed = threading.Timer(PAUSE, _send, [number])
+        self._postponed.daemon = True
+        self._postponed.start()
+
+    def forget(self) -> None:
+        """Drop a signal that was postponed."""
+        if self._postponed is not None:
+            self._postponed.cancel()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -93,5 +103,6 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Interrupt]:
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {interrupt.saved or 'the picture was not saved'}.") from None
     finally:
+        interrupt.forget()
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

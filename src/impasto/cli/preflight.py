@@ -166,12 +166,17 @@ def _check_checkpoint(job: Job, levels: Sequence[Level]) -> None:
     if job.options.output.no_checkpoint and not job.resumed:
         raise OptionError("--checkpoint and --no-checkpoint contradict each other: leave one of them out.")
     others = [*job.inputs.paths(), *job.files(levels), *([job.animation] if job.animation else [])]
-    if realpath(path) in {realpath(other) for other in others if other != STDOUT}:
+    if _place(path) in {_place(other) for other in others if other != STDOUT}:
         raise OptionError(f"--checkpoint is '{path}', which the run reads or writes itself: choose another name.")
     if not job.resumed:
         check_destination(path, overwrite=job.overwrite, option="--checkpoint")
         _check_is_checkpoint(path)
         _check_beside(path, job.overwrite)
+
+
+def _place(path: Path) -> Path:
+    """What ``path`` leads to; unlike ``Path.resolve``, also for links in a circle."""
+    return Path(realpath(path))
 
 
 def _check_is_checkpoint(path: Path) -> None:
@@ -219,7 +224,7 @@ def _check_animation(job: Job) -> None:
     check_animation(job.animation, overwrite=job.may_replace(job.animation))
     if job.animation.exists():
         _check_is_no_input(job.animation, job)
-    if realpath(job.animation) == realpath(job.output):
+    if _place(job.animation) == _place(job.output):
         raise OutputError(f"'{job.animation}' is the result as well: give --animate another name.")
 
 

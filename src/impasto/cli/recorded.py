@@ -11,7 +11,7 @@ from impasto.cli.job import STDOUT, Inputs
 from impasto.cli.options import Options
 from impasto.errors import InputError
 from impasto.image.files import ANY_PIXELS, File, name_of
-from impasto.image.formats import format_of
+from impasto.image.formats import format_of, named_format
 from impasto.image.paths import expanded
 from impasto.spec import STARTS, OutputOptions, RunOptions, StyleSpec
 from impasto.validation import build
@@ -71,12 +71,15 @@ def recorded_options(record: Record, request: Request) -> Options:
 
 
 def _written(record: Record, request: Request) -> dict[str, Any]:
-    """How the picture was written, unless -o has the extension of another format; raise OutputError if it has one of
-    none."""
+    """How the picture was written, unless it is to be of another format, which the extension of -o says as well; raise
+    OutputError if that says none."""
     written = record.written.model_dump()
-    if request.output in (None, str(STDOUT)) or "format" in request.changes:
-        return written
-    other = format_of(expanded(request.output)).key
+    if "format" in request.changes:
+        other = named_format(request.changes["format"]).key
+    elif request.output is None or request.output == str(STDOUT):
+        other = written["format"]
+    else:
+        other = format_of(expanded(request.output), remedy="").key
     return written if other == written["format"] else {"format": other}
 
 

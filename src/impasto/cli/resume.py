@@ -93,6 +93,8 @@ class _Elsewhere:
 
 
 def _named(path: Path) -> tuple[Path, FileLock]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()  # raises for names that are too long, and for what may not be looked at
     if not path.is_file():
         raise InputError(f"There is no checkpoint '{path}': check the path, or look with impasto resume --list.")
     return path, hold(path)

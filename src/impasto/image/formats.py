@@ -57,15 +57,16 @@ def named_format(name: str) -> Format:
     return FORMATS[key]
 
 
-def format_of(path: Path) -> Format:
-    """Return the format that the extension of ``path`` names; raise OutputError with the extensions to choose from."""
+def format_of(path: Path, *, remedy: str = ", or give --format") -> Format:
+    """Return the format that the extension of ``path`` names; raise OutputError with the extensions to choose from, or
+    what else is a ``remedy``."""
     extension = path.suffix.lower()
     if extension in EXTENSIONS:
         return FORMATS[EXTENSIONS[extension]]
     found = f"the extension '{path.suffix}'" if path.suffix else "no extension"
     is_heic = extension in (".heic", ".heif")
     hint = " HEIC can be read, but not written." if is_heic else did_you_mean(extension, EXTENSIONS)
-    raise OutputError(f"'{path}' has {found}.{hint} Use one of {', '.join(EXTENSIONS)}, or give --format.")
+    raise OutputError(f"'{path}' has {found}.{hint} Use one of {', '.join(EXTENSIONS)}{remedy}.")
 
 
 def check_sides(format: Format, size: tuple[int, int]) -> None:

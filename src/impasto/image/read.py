@@ -87,8 +87,11 @@ def _read(source: ImageLike, max_pixels: int) -> Picture:
     if isinstance(source, np.ndarray):
         return from_array(source)
     if isinstance(source, Image.Image):
-        with decoding("the given PIL image"):
-            return _from_pil(source, "the given PIL image")
+        name = "the given PIL image"
+        with decoding(name):
+            several = _remarks_on_frames(source, name)
+            picture = _from_pil(source, name)
+            return replace(picture, remarks=(*several, *picture.remarks))
     if isinstance(source, bytes):
         return _from_file(source, max_pixels)
     if isinstance(source, str | os.PathLike):
@@ -99,6 +102,8 @@ def _read(source: ImageLike, max_pixels: int) -> Picture:
 def _from_file(file: File, max_pixels: int) -> Picture:
     with opened(file, max_pixels=max_pixels) as image, decoding(name_of(file)):
         remarks = _remarks_on_code_points(image, name_of(file))
+        if not _is_pyramid(file, image, max_pixels):
+            remarks += _remarks_on_frames(image, name_of(file))
         depth, size = file_depth(image), upright_size(image)
         in_strips = has_pyvips() and (depth == 16 or size[0] * size[1] >= LARGE)
         picture = (_from_strips(file, image) if in_strips else None) or _from_pil(image, name_of(file), depth)
@@ -116,7 +121,7 @@ def _from_strips(file: File, image: Image.Image) -> Picture | None:
     strips = open_strips(file)
     if strips is None:
         return None
-    profile, remarks = _profile_of(image), _remarks_on_frames(image, name_of(file))
+    profile, remarks = _profile_of(image), list[str]()
     canvas = Canvas(strips.size, orientation(image))
     for rows, color, alpha in strips:
         converted = _in_srgb(color, profile) if profile else color
@@ -129,7 +134,7 @@ def _from_strips(file: File, image: Image.Image) -> Picture | None:
 
 
 def _from_pil(image: Image.Image, name: str, depth: int = 8) -> Picture:
-    remarks, profile, metadata = _remarks_on_frames(image, name), _profile_of(image), read_metadata(image)
+    remarks, profile, metadata = list[str](), _profile_of(image), read_metadata(image)
     _check_layout(image, name, depth)
     if image.format == "PNG":
         with suppress(Exception):  # damaged pixels are found again in a moment, damaged texts behind them do not matter
@@ -169,21 +174,19 @@ def _check_layout(image: Image.Image, name: str, depth: int) -> None:
 
 
 def _remarks_on_frames(image: Image.Image, name: str) -> list[str]:
-    """On animations and TIFF of several pages; the second picture in a phone's MPO is a copy, as those in a pyramid."""
-    has_frames = image.format != "MPO" and getattr(image, "is_animated", False) and not _is_pyramid(image)
+    """On animations and TIFF of several pages; the second picture in a phone's MPO is a copy."""
+    has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
     return [f"{name} has several frames, and the first one was read."] if has_frames else []
 
 
-def _is_pyramid(image: Image.Image) -> bool:
-    """Whether the second frame of a TIFF is a smaller copy of the first."""
-    if not isinstance(image, TiffImageFile):
+def _is_pyramid(file: File, image: Image.Image, max_pixels: int) -> bool:
+    """Whether the second frame of a TIFF is a smaller copy of the first; ``image``, which is read, is left as it is."""
+    if not (isinstance(image, TiffImageFile) and image.is_animated):
         return False
-    is_copy = False
-    with suppress(Exception):  # whatever is wrong with it, the first frame can be read
-        image.seek(1)
-        is_copy = bool(image.tag_v2.get(KIND, 0) & REDUCED)
-    image.seek(0)
-    return is_copy
+    with suppress(Exception), opened(file, max_pixels=max_pixels) as other:  # whatever is wrong with the second
+        other.seek(1)
+        return isinstance(other, TiffImageFile) and bool(other.tag_v2.get(KIND, 0) & REDUCED)
+    return False
 
 
 def _remarks_on_code_points(image: Image.Image, name: str) -> list[str]:
