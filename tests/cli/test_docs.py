@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from impasto.cli import checkpoints
+from impasto.cli import keeper
 from impasto.cli.progress import LineProgress
 
 from .conftest import TINY, Cli, write_picture
@@ -104,7 +104,7 @@ def break_off(cli: Cli, named: list[str]) -> None:
         signal.raise_signal(signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "AUTOMATIC", 0.0)
+        patch.setattr(keeper, "AUTOMATIC", 0.0)
         patch.setattr(LineProgress, "show", interrupt)
         words = ["--num-iterations", "3", "--coarse-network", "none", *(["--checkpoint", *named] if named else [])]
         assert cli("stylize", "photo.jpg", "painting.jpg", *SMALL, *words).code == 130

@@ -91,7 +91,7 @@ def test_the_second_signal_ends_at_once(stylize, signals_at, folder):
 def test_a_signal_after_the_picture_is_saved_waits_until_the_checkpoint_knows_of_it(
     stylize, cli, signals_at, monkeypatch, folder
 ):
-    from impasto.cli.checkpoints import Keeper
+    from impasto.cli.keeper import Keeper
 
     write = Keeper.write
 

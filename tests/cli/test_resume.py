@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from impasto.checkpoint import read_checkpoint, write_checkpoint
-from impasto.cli import checkpoints, running
+from impasto.cli import checkpoints, keeper, running
 from impasto.cli.app import run
 from impasto.cli.progress import LineProgress
 from impasto.errors import OutputError
@@ -139,7 +139,7 @@ def test_a_picture_that_someone_put_in_its_place_is_not_replaced(broken_off, cli
 
 
 def test_long_runs_are_kept_without_being_asked(whole, broken_off, cli, monkeypatch):
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
     outcome = broken_off()
     (path,) = checkpoints.kept()
     assert f"impasto resume '{path}'" in outcome.err
@@ -152,8 +152,8 @@ def test_long_runs_are_kept_without_being_asked(whole, broken_off, cli, monkeypa
 
 @pytest.mark.parametrize("arguments", [("--no-checkpoint",), ("--strength", "0")])
 def test_some_runs_are_not_kept(arguments, stylize, monkeypatch):
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
-    monkeypatch.setattr(checkpoints.Keeper, "write", lambda *_: pytest.fail("it was kept"))
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper.Keeper, "write", lambda *_: pytest.fail("it was kept"))
     assert stylize(*arguments, "-o", "out.png").code == 0
 
 
@@ -164,13 +164,13 @@ def test_short_runs_are_not_kept(broken_off):
 
 def test_it_is_written_as_often_as_asked_for(stylize, monkeypatch):
     written = []
-    write = checkpoints.Keeper.write
+    write = keeper.Keeper.write
 
     def count(self, progress, saved=()):
         written.append(time.monotonic())
         return write(self, progress, saved)
 
-    monkeypatch.setattr(checkpoints.Keeper, "write", count)
+    monkeypatch.setattr(keeper.Keeper, "write", count)
     assert stylize("-o", "a.png", *LONG, "--checkpoint", "a", "--checkpoint-every", "0.00001s").code == 0
     assert len(written) == 8  # after the last evaluation there is nothing to go on with
     assert stylize("-o", "b.png", *LONG, "--checkpoint", "b", "--checkpoint-every", "1h").code == 0
@@ -196,7 +196,7 @@ def clock(monkeypatch):
         clock.kept_after.append(clock.done)
         write_checkpoint(path, checkpoint)
 
-    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(keeper, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(LineProgress, "begin", begin)
     monkeypatch.setattr(LineProgress, "show", show)
     monkeypatch.setattr(LineProgress, "end", end)
@@ -257,7 +257,7 @@ def test_where_nothing_can_be_kept_the_run_goes_on_and_says_so_once(whole, styli
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="permissions do not stop root")
 def test_a_cache_that_cannot_be_written_does_not_end_a_run(stylize, monkeypatch):
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
     checkpoints.folder().mkdir()
     checkpoints.folder().chmod(0o500)
     outcome = stylize("-o", "out.png", *LONG)
@@ -265,7 +265,7 @@ def test_a_cache_that_cannot_be_written_does_not_end_a_run(stylize, monkeypatch)
 
 
 def test_a_folder_that_is_a_file_does_not_end_a_run(stylize, monkeypatch):
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
     checkpoints.folder().write_text("")
     outcome = stylize("-o", "out.png", *LONG)
     assert (outcome.code, "is not kept" in outcome.err) == (0, True)
@@ -301,8 +301,8 @@ def test_a_photo_from_standard_input_that_cannot_be_kept_does_not_end_a_run(cli,
 
     data = Path("photo.jpg").read_bytes()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
-    monkeypatch.setattr(checkpoints, "write_bytes", full)
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper, "write_bytes", full)
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
     outcome = cli("stylize", "-", "painting.png", *LONG, "--coarse-network", "none", "-o", "out.png")
     assert (outcome.code, "is not kept" in outcome.err) == (0, True)
     assert list(checkpoints.folder().iterdir()) == []
@@ -311,7 +311,7 @@ def test_a_photo_from_standard_input_that_cannot_be_kept_does_not_end_a_run(cli,
 def test_a_run_that_ends_before_it_is_kept_leaves_nothing_behind(cli, folder, monkeypatch):
     data = Path("photo.jpg").read_bytes()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
     assert cli("stylize", "-", "painting.png", *LONG, "--coarse-network", "none", "-o", "out.png").code == 0
     assert list(checkpoints.folder().iterdir()) == []
 
@@ -325,7 +325,7 @@ def test_a_run_that_is_going_on_is_left_alone(broken_off, cli):
 
 
 def test_while_a_checkpoint_is_read_nobody_else_goes_on_with_it(broken_off, cli, monkeypatch):
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
     broken_off()
     others = []
 
@@ -376,7 +376,7 @@ def test_what_became_of_the_lock_meanwhile_stays(stylize, monkeypatch):
 
 
 def test_the_newest_one_that_is_not_going_on_is_taken(whole, broken_off, cli, monkeypatch):
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
     broken_off()
     (path,) = checkpoints.kept()
     newer = path.with_name("newer.checkpoint")
@@ -643,7 +643,7 @@ def test_where_its_disk_is_gone_it_writes_elsewhere(whole, broken_off, stylize, 
 
 
 def test_that_files_might_be_replaced_was_not_said_of_others(broken_off, cli, monkeypatch):
-    monkeypatch.setattr(checkpoints, "AUTOMATIC", 0.0)
+    monkeypatch.setattr(keeper, "AUTOMATIC", 0.0)
     broken_off("-y")
     Path("mine.png").write_text("mine")
     outcome = cli("resume", "-o", "mine.png")

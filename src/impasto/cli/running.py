@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.cli.checkpoints import Keeper, is_long
 from impasto.cli.interrupt import EXIT_INTERRUPTED, Interrupt, interruptible
 from impasto.cli.job import STDOUT, Job
+from impasto.cli.keeper import Keeper, is_long
 from impasto.cli.options import PROGRESS, check_choice
 from impasto.cli.outlook import Plan
 from impasto.cli.progress import Progress, choose_progress
