@@ -1,10 +1,13 @@
 """The small network, alone and with VGG-19, against VGG-19 alone: likeness at equal content, and time.
 
 python -m benchmarks.networks FOLDER OUTPUT [--pairs 24] [--size 512] [--strengths 0.35 0.5 0.7]
-    [--ways vgg19 compact mixed] [--preset standard] [--set NAME=VALUE ...] [--share 1/2] [--add report.json]
+    [--reference-strengths 0.5] [--ways vgg19 compact mixed] [--preset standard] [--set NAME=VALUE ...] [--share 1/2]
+    [--add report.json]
 
 FOLDER has content/*.jpg and style/*.jpg. A way may have settings of its own, so that several can be compared:
-``--ways vgg19 mixed mixed+early_iterations=0.5``; those of --set are for all ways. OUTPUT gets
+``--ways vgg19 mixed mixed+early_iterations=0.5``; those of --set are for all ways. Where VGG-19 alone, which takes most
+of the time, is to paint each pair once, --reference-strengths says how strongly, and the other ways are compared by
+their own curves. OUTPUT gets
 WAY/CONTENT_STYLE_STRENGTH.png with its figures in a JSON beside it, report.md, report.json, contact sheets of all pairs
 (pairs_1.png, ...) and of the worst ones (worst_WAY.png). What is there already is not painted again, so after Ctrl-C
 the same command goes on where it was. Several processes may paint a --share each, with all else the same, but then
@@ -44,6 +47,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--pairs", type=_count, default=24, help="how many, evenly spread over all, or 'all'")
     parser.add_argument("--size", default="512")
     parser.add_argument("--strengths", type=_strength, nargs="+", default=[0.35, 0.5, 0.7])
+    parser.add_argument("--reference-strengths", type=_strength, nargs="+", help="of vgg19; otherwise as --strengths")
     parser.add_argument("--ways", type=_way, nargs="+", default=[_way(name) for name in ("vgg19", "compact", "mixed")])
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
@@ -55,6 +59,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parsed = parser.parse_args(arguments)
     if REFERENCE not in {way.name for way in parsed.ways}:
         parser.error(f"--ways has to have {REFERENCE}, with which the others are compared")
+    if not set(parsed.reference_strengths or parsed.strengths) <= set(parsed.strengths):
+        parser.error("--strengths has to have those of --reference-strengths")
     return parsed
 
 
@@ -106,6 +112,7 @@ def plan(arguments: argparse.Namespace, pairs: Sequence[Pair], weights: dict[str
         for pair in pairs
         for strength in arguments.strengths
         for way in arguments.ways
+        if way.name != REFERENCE or strength in (arguments.reference_strengths or arguments.strengths)
     ]
     for job in jobs:
         job.resolved()
@@ -213,7 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         here = collect(jobs, output)
         elsewhere = earlier.beside(here, jobs)
         facts = settings_of(jobs[0]) | (earlier if elsewhere else Earlier()).circumstances(circumstances(jobs, output))
-        report = Report(facts, earlier.added_to(here, jobs), evaluations, elsewhere)
+        dials = earlier.added_to(here, jobs, whole_curve=parsed.reference_strengths is None)
+        report = Report(facts, dials, evaluations, elsewhere)
         sheets = write_report(report, output, pictures, parsed.cell)
     except (ImpastoError, StaleError) as error:
         tell(str(error))

@@ -29,7 +29,7 @@ Dial = Mapping[float, Outcome]
 
 @dataclass(frozen=True)
 class Ratio:
-    """A style error over that of the reference with the same content error; ``extrapolated`` beyond its curve."""
+    """A style error over that of the reference with the same content error; ``extrapolated`` beyond a curve's end."""
 
     value: float
     extrapolated: bool = False
@@ -39,9 +39,10 @@ class Ratio:
 class Comparison:
     """One way beside the reference on one pair.
 
-    ``ratios`` are style errors at the same content error, by strength; ``style`` is their geometric mean. Those named
-    ``same_strength`` are plain ratios at the same position of the dial, geometric means over it; ``seconds`` the
-    median ratio, and ``flaws`` by how much larger each is, by name.
+    ``ratios`` are style errors at the same content error, by strength: of the way's pictures, over the curve of the
+    reference, or, if the reference painted once, of the way's curve, over that picture. ``style`` is their geometric
+    mean. Those named ``same_strength`` are plain ratios at the same position of the dial, geometric means over it;
+    ``seconds`` the median ratio, and ``flaws`` by how much larger each is, by name.
     """
 
     ratios: Mapping[float, Ratio]
@@ -96,8 +97,7 @@ def compare(reference: Dial, other: Dial) -> Comparison | None:
     common = sorted(set(reference) & set(other))
     if not common:
         return None
-    curve = [(outcome.content, outcome.style) for outcome in reference.values()]
-    ratios = {strength: _ratio(curve, outcome) for strength, outcome in sorted(other.items())}
+    ratios = _ratios(reference, other)
     both = [(reference[strength], other[strength]) for strength in common]
     return Comparison(
         ratios=ratios,
@@ -118,9 +118,20 @@ def _larger(both: Sequence[tuple[Outcome, Outcome]]) -> dict[str, tuple[float, .
     return found
 
 
-def _ratio(curve: Sequence[tuple[float, float]], outcome: Outcome) -> Ratio:
-    expected = style_at(curve, outcome.content)
-    return Ratio(outcome.style / expected.value, expected.extrapolated)
+def _ratios(reference: Dial, other: Dial) -> dict[float, Ratio]:
+    if len(reference) == 1:
+        ((strength, single),) = reference.items()
+        ours = style_at(_curve(other), single.content)
+        return {strength: Ratio(ours.value / single.style, ours.extrapolated)}
+    curve, found = _curve(reference), {}
+    for strength, outcome in sorted(other.items()):
+        theirs = style_at(curve, outcome.content)
+        found[strength] = Ratio(outcome.style / theirs.value, theirs.extrapolated)
+    return found
+
+
+def _curve(dial: Dial) -> list[tuple[float, float]]:
+    return [(outcome.content, outcome.style) for outcome in dial.values()]
 
 
 def summarize(comparisons: Iterable[Comparison]) -> Summary:

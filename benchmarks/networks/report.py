@@ -35,8 +35,9 @@ SUMMARY_COLUMNS = (
 )
 SUMMARY_NOTE = (
     "Ratios to VGG-19 alone, medians over pairs. At equal content error: the style error over VGG-19's, which is"
-    " interpolated between its strengths (linear in the logarithms of both; extrapolated beyond its ends); of a pair,"
-    " the geometric mean over the strengths. The style error is the mean of those at full and half size."
+    " interpolated between its strengths (linear in the logarithms of both; extrapolated beyond its ends; where it"
+    " painted a pair once, the other is interpolated); of a pair, the geometric mean over the strengths. The style"
+    " error is the mean of those at full and half size."
 )
 
 FLAWS_NOTE = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.networks.__main__ import share_of
+from benchmarks.networks.__main__ import parse_arguments, plan, share_of
 from benchmarks.networks.curves import (
     Comparison,
     Outcome,
@@ -109,6 +109,18 @@ def test_points_beyond_the_reference_are_marked() -> None:
     ratios = compared(dial(0.05, 0.2, 0.9)).ratios
     assert [ratio.extrapolated for ratio in ratios.values()] == [True, False, True]
     assert all(ratio.value == pytest.approx(1) for ratio in ratios.values())
+
+
+def test_a_reference_that_painted_once_is_met_on_the_curve_of_the_way() -> None:
+    once, way = {0.5: REFERENCE[0.5]}, dial(0.15, 0.3, 0.6, factor=2)
+    found = compare(once, way)
+    assert found is not None
+    assert found.ratios == {0.5: Ratio(pytest.approx(2), extrapolated=False)}
+    assert found.style == pytest.approx(2)
+    assert found.content_same_strength == pytest.approx(1.5)
+    beyond = compare(once, dial(0.25, 0.3, 0.6, factor=2))
+    assert beyond is not None
+    assert beyond.ratios == {0.5: Ratio(pytest.approx(2), extrapolated=True)}
 
 
 def test_pairs_without_a_common_strength_are_not_compared() -> None:
@@ -314,6 +326,25 @@ def test_a_way_that_an_earlier_report_lacks_is_compared_with_the_whole_curve_of_
     comparison = Report({}, earlier.added_to(ours, jobs), {}).comparisons["mixed"][pair]
     assert comparison.ratios == {0.5: Ratio(pytest.approx(2), extrapolated=False)}
     assert comparison.content_same_strength == pytest.approx(0.3 / 0.2)
+
+
+def test_a_reference_that_is_to_paint_once_is_compared_by_that_picture_alone(tmp_path: Path) -> None:
+    pair, strengths = ("lion", "waves"), ["--strengths", "0.35", "0.5", "--reference-strengths", "0.5"]
+    parsed = parse_arguments(["folder", "output", "--size", "96", "--ways", "vgg19", "compact", *strengths])
+    jobs = plan(parsed, [pair], {"vgg19": "1", "compact": "1"})
+    assert [(job.way.name, job.strength) for job in jobs] == [("compact", 0.35), ("vgg19", 0.5), ("compact", 0.5)]
+    file = tmp_path / "report.json"
+    file.write_text(Report(SETTINGS, {"vgg19": {pair: REFERENCE}, "compact": {pair: REFERENCE}}, {}).to_json())
+    earlier = Earlier.read(file, SETTINGS)
+    assert not earlier.missing(jobs)
+    added = earlier.added_to({"vgg19": {}, "compact": {}}, jobs, whole_curve=False)
+    assert {way: list(dials[pair]) for way, dials in added.items()} == {"vgg19": [0.5], "compact": [0.35, 0.5]}
+
+
+def test_the_strengths_of_the_reference_are_among_those_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(["folder", "output", "--strengths", "0.35", "--reference-strengths", "0.5"])
+    assert "those of --reference-strengths" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
