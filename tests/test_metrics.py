@@ -52,6 +52,14 @@ def test_style_error_is_the_mean_relative_error_of_five_gram_matrices(
     assert metrics.style_error(extractor, *pair) == pytest.approx(sum(errors) / 5, rel=1e-4)
 
 
+def test_a_thin_picture_and_its_painting_are_reduced_by_the_same_factor(extractor: Extractor, picture: Picture) -> None:
+    output, painting = picture(96, 24, seed=1), picture(96, 96, seed=2)
+    found = metrics.measure(extractor, output, picture(96, 24, seed=3), painting)
+    by_1_5 = metrics.style_error(extractor, resize(output, (64, 16)), resize(painting, (64, 64)))
+    assert found.style_error_half == found.style_error_quarter == pytest.approx(by_1_5, rel=1e-5)
+    assert found.style_error_half != pytest.approx(found.style_error, rel=1e-3)
+
+
 def test_style_error_does_not_depend_on_where_things_are(extractor: Extractor, picture: Picture) -> None:
     image = picture(32, 32).repeat(1, 1, 6, 6)
     moved = image.roll((16, 16), dims=(-2, -1))

@@ -70,7 +70,7 @@ def measure(
     content = resize(crop_to_aspect(content, size), size)
     painted = style.shape[-2], style.shape[-1]
     style = resize(style, scaled_to_long_side(painted, max(size) * style_scale))
-    halves, quarters = ((_reduced(output, factor), _reduced(style, factor)) for factor in (2, 4))
+    halves, quarters = (_reduced((output, style), factor) for factor in (2, 4))
     return Figures(
         content_error=content_error(extractor, output, content),
         ssim=ssim(output, content),
@@ -87,11 +87,11 @@ def measure(
     )
 
 
-def _reduced(image: Tensor, factor: int) -> Tensor:
-    height, width = image.shape[-2:]
-    # relu5_1 needs 16 pixels; a thinner picture is compared at the smallest size that has them.
-    divisor = min(factor, max(1.0, min(height, width) / 16))
-    return resize(image, (round(height / divisor), round(width / divisor)))
+def _reduced(images: tuple[Tensor, Tensor], factor: int) -> tuple[Tensor, Tensor]:
+    """Both by the same factor, which is less than ``factor`` where one of them is thin: relu5_1 needs 16 pixels."""
+    divisor = min(factor, max(1.0, min(extent for image in images for extent in image.shape[-2:]) / 16))
+    one, other = (resize(image, tuple(round(extent / divisor) for extent in image.shape[-2:])) for image in images)
+    return one, other
 
 
 def content_error(extractor: Extractor, output: Tensor, content: Tensor, layer: str = "relu4_2") -> float:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from impasto.networks import NETWORKS
+from impasto.networks import NETWORKS, get_network
 from impasto.record import read_record
 
 from .conftest import TINY_STUDENT
@@ -111,6 +111,12 @@ def test_other_layers_may_take_other_networks(cli, folder, monkeypatch):
     assert {level.network for level in read_record(folder / "other.png").levels} == {"vgg19"}
 
 
+def test_whoever_wanted_no_coarse_network_gets_none_for_other_layers_either(cli, folder):
+    cli(*WORDS, "--coarse-network", "none", "-o", "out.png")
+    assert cli("rerun", "out.png", "--set", "style_layers=relu1_1,relu3_1", "-o", "other.png").code == 0
+    assert {level.network for level in read_record(folder / "other.png").levels} == {"vgg19"}
+
+
 def edited(folder, change):
     """out.png with other settings in it."""
     settings = json.loads(read_record(folder / "out.png").to_json())
@@ -163,6 +169,25 @@ def test_files_of_the_run_that_happens_are_looked_for(cli, folder, tmp_path):
     words = ("--coarse-iterations", "0", "--early-iterations", "1", "--save-every", "3", "-o", "d.png")
     assert cli(*WORDS[:5], "--num-iterations", "3", *words).code == 0
     assert (folder / "d_0003.png").is_file()
+
+
+def test_files_are_looked_for_again_after_another_network_was_downloaded(cli, folder, tmp_path, monkeypatch):
+    weights = tmp_path / "cache" / "weights" / "vgg19.safetensors"
+    away = weights.rename(tmp_path / "published.safetensors")
+
+    def download(name, **kwargs):
+        if away.exists():
+            away.rename(weights)
+        return get_network("vgg19" if name == "auto" else name)
+
+    monkeypatch.setattr("impasto.cli.networks.choose_network", download)
+    (folder / "d_0006.png").write_text("mine")
+    few = (*WORDS[:5], "--num-iterations", "3", "--coarse-iterations", "0", "--early-iterations", "1")
+    outcome = cli(*few, "--final-iterations", "1", "--save-every", "3", "-o", "d.png")
+    assert outcome.code == 2
+    assert "'d_0006.png'" in outcome.err
+    assert not (folder / "d_0003.png").exists()
+    assert (folder / "d_0006.png").read_text() == "mine"
 
 
 @pytest.mark.parametrize("seconds", ["1s", "0.01s"])

@@ -13,6 +13,7 @@ from impasto.errors import InputError
 from impasto.image.files import ANY_PIXELS, File, name_of
 from impasto.image.formats import format_of, named_format
 from impasto.image.paths import expanded
+from impasto.pyramid import coarse_network
 from impasto.spec import STARTS, OutputOptions, RunOptions, StyleSpec
 from impasto.validation import build
 
@@ -61,13 +62,18 @@ def recorded_options(record: Record, request: Request) -> Options:
         },
         OutputOptions: _written(record, request),
     }
-    if request.changes.keys() & {"network", "content_layers", "style_layers"}:
+    if request.changes.keys() & {"network", "content_layers", "style_layers"} and _left_to_us(record.style):
         recorded[StyleSpec] |= {"coarse_network": "auto"}  # what was right for others may not be for these
     style, run, output = (
         build(model, values | {name: value for name, value in request.changes.items() if name in model.model_fields})
         for model, values in recorded.items()
     )
     return Options(style, run, output)
+
+
+def _left_to_us(spec: StyleSpec) -> bool:
+    """Whether the ``coarse_network`` of ``spec``, as it was resolved, is what ``auto`` comes to."""
+    return spec.coarse_network == (coarse_network(spec.model_copy(update={"coarse_network": "auto"})) or "none")
 
 
 def _written(record: Record, request: Request) -> dict[str, Any]:
