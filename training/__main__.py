@@ -9,6 +9,7 @@ the same command goes on where it was, with more --rounds if you like.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import torch
 from impasto.features import Extractor
 from impasto.hardware import has_native_bf16
 from impasto.networks import COMPACT, VGG19
-from impasto.weights import load_weights
+from impasto.weights import fingerprint, load_weights
 from training.fit import first_student
 from training.held_out import HeldOut
 from training.pictures import Corpus
@@ -25,7 +26,8 @@ from training.student import Student, network_of_shape
 from training.train import CHECKPOINT, Plan, Trainer
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Begin a run, or go on with the one in the folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("folder", type=Path)
@@ -34,33 +36,35 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for option in fields(Plan):
         parser.add_argument(f"--{option.name.replace('_', '-')}", type=type(option.default), default=option.default)
-    arguments = parser.parse_args()
-    plan = Plan(**{option.name: getattr(arguments, option.name) for option in fields(Plan)})
-    device = torch.device(arguments.device)
+    parsed = parser.parse_args(arguments)
+    plan = Plan(**{option.name: getattr(parsed, option.name) for option in fields(Plan)})
+    device = torch.device(parsed.device)
     dtype = torch.bfloat16 if has_native_bf16(device) else torch.float32
     torch.manual_seed(plan.seed)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    teacher = Extractor(VGG19, load_weights(VGG19), device=device, dtype=dtype)
-    corpus, held_out = Corpus.read(arguments.pictures)
-    checkpoint = arguments.folder / CHECKPOINT
+    parsed.folder.mkdir(parents=True, exist_ok=True)
+    weights = load_weights(VGG19)
+    teacher = Extractor(VGG19, weights, device=device, dtype=dtype)
+    corpus, held_out = Corpus.read(parsed.pictures)
+    sources = {"weights of VGG-19": fingerprint(weights), "pictures": f"{corpus.digest} {held_out.digest}"}
+    checkpoint = parsed.folder / CHECKPOINT
     state = torch.load(checkpoint, map_location=device) if checkpoint.exists() else None
-    network = arguments.shape
+    network = parsed.shape
     if state and state["blocks"] != network.blocks:
         raise SystemExit(
-            f"'{arguments.folder}' has a student of {state['blocks']}: use the same --shape, or a new folder."
+            f"'{parsed.folder}' has a student of {state['blocks']}: use the same --shape, or a new folder."
         )
     if state:
         student = Student.restored(network, state["student"], state["units"])
     else:
-        student = first_student(arguments.start, network, teacher, corpus, plan.seed)
+        student = first_student(parsed.start, network, teacher, corpus, plan.seed)
     held = HeldOut.prepare(teacher, held_out)
-    trainer = Trainer(plan, teacher, corpus, held, student.to(device), arguments.folder)
+    trainer = Trainer(plan, teacher, corpus, held, student.to(device), parsed.folder, sources)
     if state:
         trainer.restore(state)
     try:
         trainer.run()
     except KeyboardInterrupt:
-        print(f"Stopped in round {trainer.round + 1}; the same command begins that round again.")
+        print("Stopped; the same command goes on after the last whole round.")
         raise SystemExit(130) from None
 
 

@@ -17,6 +17,9 @@ from training.student import Student
 
 __all__ = ["HeldOut"]
 
+SIDES = (96, 128, 176, 256)
+"""Of the half-stylized pictures."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -29,7 +32,7 @@ class HeldOut:
         """The same ones in each run."""
         generator = Generator().manual_seed(20151)
         lessons = list(ordinary_lessons(teacher, corpus, 12, generator))
-        for side in (96, 128, 176, 256):
+        for side in SIDES:
             canvas = new_canvas(corpus, PIXELS // side**2, side, generator).to(teacher.device)
             for evaluations in (5, 10):
                 canvas = advanced(canvas, teacher, own_metric, evaluations)

@@ -5,6 +5,7 @@ All batches are B x 3 x side x side, float32, sRGB in [0, 1].
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,15 @@ class Corpus:
             for held in (False, True)
         )
         return cls(taught), cls(held_out)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all pictures in their order."""
+        total = hashlib.sha256()
+        for picture in self.pictures:
+            total.update(f"{tuple(picture.shape)}\n".encode())
+            total.update(picture.contiguous().numpy().data)
+        return total.hexdigest()
 
     def crops(self, count: int, side: int, generator: Generator) -> Tensor:
         """Cut random squares out of random pictures, mirrored and turned, and bring them to ``side``."""

@@ -48,23 +48,24 @@ def ship(student: Student, teacher: Extractor, pictures: Sequence[Tensor], targe
     partial.replace(target)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the file for the package."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("target", type=Path)
-    arguments = parser.parse_args()
-    state = torch.load(arguments.folder / CHECKPOINT, map_location="cpu")
+    parsed = parser.parse_args(arguments)
+    state = torch.load(parsed.folder / CHECKPOINT, map_location="cpu")
     if state["blocks"] != COMPACT.blocks:
         raise SystemExit(f"The student has {state['blocks']}, and the package ships {COMPACT.blocks}: train that one.")
     student = Student.restored(COMPACT, state["average"], state["units"])
     dtype = torch.bfloat16 if has_native_bf16(torch.device("cpu")) else torch.float32
     generator = Generator().manual_seed(0)
-    corpus, _ = Corpus.read(arguments.pictures)
+    corpus, _ = Corpus.read(parsed.pictures)
     crops = [corpus.crops(8, 128, generator) for _ in range(12)]
     pictures = [disturbed(crop, generator) if index % 2 else crop for index, crop in enumerate(crops)]
-    ship(student, Extractor(VGG19, load_weights(VGG19), dtype=dtype), pictures, arguments.target)
-    print(f"{arguments.target}: {arguments.target.stat().st_size / 1e6:.2f} MB")
+    ship(student, Extractor(VGG19, load_weights(VGG19), dtype=dtype), pictures, parsed.target)
+    print(f"{parsed.target}: {parsed.target.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

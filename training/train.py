@@ -52,7 +52,10 @@ class Plan:
 
 @dataclass
 class Trainer:
-    """The student, its running average, the optimizer and the pictures under optimization: all that a run is."""
+    """The student, its running average, the optimizer and the pictures under optimization: all that a run is.
+
+    ``sources`` says, by SHA-256, from what it learns; a run goes on only from the same.
+    """
 
     plan: Plan
     teacher: Extractor
@@ -60,6 +63,7 @@ class Trainer:
     held_out: HeldOut
     student: Student
     folder: Path
+    sources: Mapping[str, str] = field(default_factory=dict)
     canvases: list[Canvas] = field(default_factory=list)
     round: int = 0
     step: int = 0
@@ -71,14 +75,14 @@ class Trainer:
         self.optimizers = optimizers(self.student, self.plan)
 
     def run(self) -> None:
-        """Teach until the plan is done; a checkpoint after each round."""
+        """Teach until the plan is done; a checkpoint after each round, once its figures are written down."""
         while self.round < self.plan.rounds:
             began = time.monotonic()
             errors = self._teach_round()
             self.round += 1
             self.seconds += time.monotonic() - began
-            self.save()
             self._note(errors)
+            self.save()
 
     def _teach_round(self) -> dict[str, float]:
         generator = Generator().manual_seed(self.plan.seed * 1_000_003 + self.round)
@@ -150,6 +154,7 @@ class Trainer:
         """Keep everything that the next round depends on, beside the last one and renamed over it."""
         state = {
             "plan": vars(self.plan),
+            "sources": dict(self.sources),
             "blocks": self.student.network.blocks,
             "units": self.student.units,
             "round": self.round,
@@ -165,7 +170,17 @@ class Trainer:
         partial.replace(self.folder / CHECKPOINT)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``save`` left off; what was planned otherwise is said, and follows the new plan."""
+        """Go on where ``save`` left off; what was planned otherwise is said, and follows the new plan.
+
+        Raises SystemExit if it learned from something else until then: pictures that were held out would be taught.
+        """
+        others = [
+            name for name, digits in state.get("sources", self.sources).items() if self.sources.get(name) != digits
+        ]
+        if others:
+            raise SystemExit(
+                f"'{self.folder}' was begun with other {' and '.join(others)}: use those, or a new folder."
+            )
         for name, value in vars(self.plan).items():
             before = state["plan"].get(name)
             if before != value:

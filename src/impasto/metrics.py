@@ -90,8 +90,10 @@ def measure(
 def _reduced(images: tuple[Tensor, Tensor], factor: int) -> tuple[Tensor, Tensor]:
     """Both by the same factor, which is less than ``factor`` where one of them is thin: relu5_1 needs 16 pixels."""
     divisor = min(factor, max(1.0, min(extent for image in images for extent in image.shape[-2:]) / 16))
-    one, other = (resize(image, tuple(round(extent / divisor) for extent in image.shape[-2:])) for image in images)
-    return one, other
+    ours, theirs = (
+        resize(image, (round(image.shape[-2] / divisor), round(image.shape[-1] / divisor))) for image in images
+    )
+    return ours, theirs
 
 
 def content_error(extractor: Extractor, output: Tensor, content: Tensor, layer: str = "relu4_2") -> float:
