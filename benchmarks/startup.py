@@ -1,10 +1,11 @@
-"""How long it takes from the command to the first evaluation, beside what importing PyTorch takes, or to the end.
+"""How long the command takes to its first evaluation, beside importing PyTorch; with --whole, to its end.
 
 python -m benchmarks.startup CONTENT STYLE [--rounds 5] [--whole] [--set NAME=VALUE ...]
 
 All in turns, each in a process of its own, after one round that does not count: importing PyTorch, `impasto stylize` up
 to the end of its first evaluation, as JSON progress tells it, and that evaluation by itself. Prints medians, and what
-is left of the second without the third over the first. With --whole, the whole command instead, to the saved file.
+is left of the second without the third over the first. With --whole, whole commands, to the
+saved file, instead.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
 python -m training PICTURES FOLDER [--shape 16x2/48x2/72x4/144x4/256] [--rounds 100] [--device cuda]
 
 PICTURES is a folder of JPEG and PNG pictures, any size from 96 pixels. Everything is kept in FOLDER after each round:
-the same command goes on where it was, with more --rounds if you like.
+the same command goes on where it was, with more --rounds if you like, and the same pictures and weights of VGG-19.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from impasto.networks import COMPACT, VGG19
 from impasto.weights import fingerprint, load_weights
 from training.fit import first_student
 from training.held_out import HeldOut
-from training.pictures import Corpus
+from training.pictures import Corpus, digest_of
 from training.student import Student, network_of_shape
 from training.train import CHECKPOINT, Plan, Trainer
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights = load_weights(VGG19)
     teacher = Extractor(VGG19, weights, device=device, dtype=dtype)
     corpus, held_out = Corpus.read(parsed.pictures)
-    sources = {"weights of VGG-19": fingerprint(weights), "pictures": f"{corpus.digest} {held_out.digest}"}
+    sources = {"weights of VGG-19": fingerprint(weights), "pictures": digest_of(parsed.pictures)}
     checkpoint = parsed.folder / CHECKPOINT
     state = torch.load(checkpoint, map_location=device) if checkpoint.exists() else None
     network = parsed.shape
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"'{parsed.folder}' has a student of {state['blocks']}: use the same --shape, or a new folder."
         )
     if state:
+        _check_sources(state.get("sources", sources), sources, parsed.folder)
         student = Student.restored(network, state["student"], state["units"])
     else:
         student = first_student(parsed.start, network, teacher, corpus, plan.seed)
@@ -66,6 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("Stopped; the same command goes on after the last whole round.")
         raise SystemExit(130) from None
+
+
+def _check_sources(before: Mapping[str, str], now: Mapping[str, str], folder: Path) -> None:
+    """Raise SystemExit if a run learned from something else: pictures that were held out then would be taught now."""
+    others = [name for name, digits in now.items() if before[name] != digits]
+    if others:
+        raise SystemExit(f"'{folder}' was begun with other {' and '.join(others)}: use those, or a new folder.")
 
 
 if __name__ == "__main__":

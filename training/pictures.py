@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from impasto.errors import ImpastoError
 from impasto.image.read import read_image
 
-__all__ = ["Corpus", "chance", "disturbed", "uniform"]
+__all__ = ["Corpus", "chance", "digest_of", "disturbed", "uniform"]
 
 SMALLEST = 96
 """Pixels of the shorter side below which a picture is left out."""
@@ -40,10 +40,7 @@ class Corpus:
 
         A picture is reduced until its shorter side is at most ``largest`` pixels.
         """
-        if not folder.is_dir():
-            raise SystemExit(f"There is no folder '{folder}' with pictures: check the path.")
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-        pictures = (_read(path, largest) for path in paths)
+        pictures = (_read(path, largest) for path in _files(folder))
         kept = [picture for picture in pictures if picture is not None and min(picture.shape[1:]) >= SMALLEST]
         if len(kept) < 32:
             raise SystemExit(f"'{folder}' has {len(kept)} pictures of {SMALLEST} pixels or more: give it 32 at least.")
@@ -53,15 +50,6 @@ class Corpus:
             for held in (False, True)
         )
         return cls(taught), cls(held_out)
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of all pictures in their order."""
-        total = hashlib.sha256()
-        for picture in self.pictures:
-            total.update(f"{tuple(picture.shape)}\n".encode())
-            total.update(picture.contiguous().numpy().data)
-        return total.hexdigest()
 
     def crops(self, count: int, side: int, generator: Generator) -> Tensor:
         """Cut random squares out of random pictures, mirrored and turned, and bring them to ``side``."""
@@ -79,6 +67,22 @@ class Corpus:
             crop = F.interpolate(crop, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
         crop = torch.rot90(crop, _below(4, generator), (2, 3))
         return crop.flip(3) if chance(0.5, generator) else crop
+
+
+def digest_of(folder: Path) -> str:
+    """The SHA-256 over the names and bytes of all pictures of ``folder``."""
+    total = hashlib.sha256()
+    for path in _files(folder):
+        data = path.read_bytes()
+        total.update(f"{path.name} {len(data)}\n".encode())
+        total.update(data)
+    return total.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise SystemExit(f"There is no folder '{folder}' with pictures: check the path.")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
 def disturbed(pictures: Tensor, generator: Generator) -> Tensor:

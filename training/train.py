@@ -54,7 +54,7 @@ class Plan:
 class Trainer:
     """The student, its running average, the optimizer and the pictures under optimization: all that a run is.
 
-    ``sources`` says, by SHA-256, from what it learns; a run goes on only from the same.
+    ``sources`` says, by SHA-256, what it learns from; ``errors`` are those of the last round.
     """
 
     plan: Plan
@@ -65,6 +65,7 @@ class Trainer:
     folder: Path
     sources: Mapping[str, str] = field(default_factory=dict)
     canvases: list[Canvas] = field(default_factory=list)
+    errors: dict[str, float] = field(default_factory=dict)
     round: int = 0
     step: int = 0
     seconds: float = 0.0
@@ -75,14 +76,16 @@ class Trainer:
         self.optimizers = optimizers(self.student, self.plan)
 
     def run(self) -> None:
-        """Teach until the plan is done; a checkpoint after each round, once its figures are written down."""
+        """Teach until the plan is done; after each round a checkpoint, and its figures are written down."""
+        if self.round and not self._is_noted():
+            self._note()
         while self.round < self.plan.rounds:
             began = time.monotonic()
-            errors = self._teach_round()
+            self.errors = self._teach_round()
             self.round += 1
             self.seconds += time.monotonic() - began
-            self._note(errors)
             self.save()
+            self._note()
 
     def _teach_round(self) -> dict[str, float]:
         generator = Generator().manual_seed(self.plan.seed * 1_000_003 + self.round)
@@ -141,9 +144,15 @@ class Trainer:
             for name, tensor in self.average.parameters.items():
                 tensor.lerp_(parameters[name], share)
 
-    def _note(self, errors: dict[str, float]) -> None:
+    def _is_noted(self) -> bool:
+        """False after a run that was broken off between a checkpoint and the figures of its round."""
+        file = self.folder / FIGURES
+        lines = file.read_text().splitlines() if file.exists() else []
+        return any(json.loads(line)["round"] == self.round for line in lines)
+
+    def _note(self) -> None:
         figures: dict[str, Any] = {"round": self.round, "step": self.step, "minutes": round(self.seconds / 60, 2)}
-        figures |= {name: round(value, 4) for name, value in errors.items()}
+        figures |= {name: round(value, 4) for name, value in self.errors.items()}
         if self.round % 5 == 0 or self.round == self.plan.rounds:
             figures["held_out"] = self.held_out.figures(self.average, self.dtype)
         print(json.dumps(figures), flush=True)
@@ -160,6 +169,7 @@ class Trainer:
             "round": self.round,
             "step": self.step,
             "seconds": self.seconds,
+            "errors": self.errors,
             "student": self.student.parameters,
             "average": self.average.parameters,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -170,22 +180,13 @@ class Trainer:
         partial.replace(self.folder / CHECKPOINT)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``save`` left off; what was planned otherwise is said, and follows the new plan.
-
-        Raises SystemExit if it learned from something else until then: pictures that were held out would be taught.
-        """
-        others = [
-            name for name, digits in state.get("sources", self.sources).items() if self.sources.get(name) != digits
-        ]
-        if others:
-            raise SystemExit(
-                f"'{self.folder}' was begun with other {' and '.join(others)}: use those, or a new folder."
-            )
+        """Go on where ``save`` left off; what was planned otherwise is said, and follows the new plan."""
         for name, value in vars(self.plan).items():
             before = state["plan"].get(name)
             if before != value:
                 print(json.dumps({"changed": name, "from": before, "to": value}), flush=True)
         self.round, self.step, self.seconds = state["round"], state["step"], state["seconds"]
+        self.errors = state.get("errors", {})
         self.student.load(state["student"])
         self.average.load(state["average"])
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):

@@ -1,18 +1,17 @@
 """The small network, alone and with VGG-19, against VGG-19 alone: likeness at equal content, and time.
 
 python -m benchmarks.networks FOLDER OUTPUT [--pairs 24] [--size 512] [--strengths 0.35 0.5 0.7]
-    [--reference-strengths 0.5] [--ways vgg19 compact mixed] [--preset standard] [--set NAME=VALUE ...] [--share 1/2]
+    [--reference-strength 0.5] [--ways vgg19 compact mixed] [--preset standard] [--set NAME=VALUE ...] [--share 1/2]
     [--add report.json]
 
-FOLDER has content/*.jpg and style/*.jpg. A way may have settings of its own, so that several can be compared:
-``--ways vgg19 mixed mixed+early_iterations=0.5``; those of --set are for all ways. Where VGG-19 alone, which takes most
-of the time, is to paint each pair once, --reference-strengths says how strongly, and the other ways are compared by
-their own curves. OUTPUT gets
-WAY/CONTENT_STYLE_STRENGTH.png with its figures in a JSON beside it, report.md, report.json, contact sheets of all pairs
-(pairs_1.png, ...) and of the worst ones (worst_WAY.png). What is there already is not painted again, so after Ctrl-C
-the same command goes on where it was. Several processes may paint a --share each, with all else the same, but then
-seconds say little. What an earlier report has, which --add names, is not painted again; a way that it lacks is compared
-with those that it has.
+FOLDER has content/*.jpg and style/*.jpg. A way may have settings of its own, so that several can be compared: ``--ways
+vgg19 mixed mixed+early_iterations=0.5``; those of --set are for all ways. With --reference-strength, VGG-19 alone,
+which takes most of the time, paints each pair once, so strongly, and that picture is compared with the curves of the
+others. OUTPUT gets WAY/CONTENT_STYLE_STRENGTH.png with its figures in a JSON beside it, report.md, report.json, contact
+sheets of all pairs (pairs_1.png, ...) and of the worst ones (worst_WAY.png). What is there already is not painted
+again, so after Ctrl-C the same command goes on where it was. Several processes may paint a --share each, with all else
+the same, but then seconds say little. What an earlier report has, which --add names, is not painted again; a way that
+it lacks is compared with those that it has.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--pairs", type=_count, default=24, help="how many, evenly spread over all, or 'all'")
     parser.add_argument("--size", default="512")
     parser.add_argument("--strengths", type=_strength, nargs="+", default=[0.35, 0.5, 0.7])
-    parser.add_argument("--reference-strengths", type=_strength, nargs="+", help="of vgg19; otherwise as --strengths")
+    parser.add_argument("--reference-strength", type=_strength, help="the only one of --strengths for vgg19")
     parser.add_argument("--ways", type=_way, nargs="+", default=[_way(name) for name in ("vgg19", "compact", "mixed")])
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", dest="settings")
@@ -59,8 +58,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parsed = parser.parse_args(arguments)
     if REFERENCE not in {way.name for way in parsed.ways}:
         parser.error(f"--ways has to have {REFERENCE}, with which the others are compared")
-    if not set(parsed.reference_strengths or parsed.strengths) <= set(parsed.strengths):
-        parser.error("--strengths has to have those of --reference-strengths")
+    if parsed.reference_strength not in (None, *parsed.strengths):
+        parser.error("--strengths has to have that of --reference-strength")
     return parsed
 
 
@@ -112,7 +111,7 @@ def plan(arguments: argparse.Namespace, pairs: Sequence[Pair], weights: dict[str
         for pair in pairs
         for strength in arguments.strengths
         for way in arguments.ways
-        if way.name != REFERENCE or strength in (arguments.reference_strengths or arguments.strengths)
+        if way.name != REFERENCE or arguments.reference_strength in (None, strength)
     ]
     for job in jobs:
         job.resolved()
@@ -220,8 +219,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         here = collect(jobs, output)
         elsewhere = earlier.beside(here, jobs)
         facts = settings_of(jobs[0]) | (earlier if elsewhere else Earlier()).circumstances(circumstances(jobs, output))
-        dials = earlier.added_to(here, jobs, whole_curve=parsed.reference_strengths is None)
-        report = Report(facts, dials, evaluations, elsewhere)
+        dials = earlier.added_to(here, jobs)
+        report = Report(facts, dials, evaluations, elsewhere, parsed.reference_strength)
         sheets = write_report(report, output, pictures, parsed.cell)
     except (ImpastoError, StaleError) as error:
         tell(str(error))

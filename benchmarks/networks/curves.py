@@ -39,10 +39,10 @@ class Ratio:
 class Comparison:
     """One way beside the reference on one pair.
 
-    ``ratios`` are style errors at the same content error, by strength: of the way's pictures, over the curve of the
-    reference, or, if the reference painted once, of the way's curve, over that picture. ``style`` is their geometric
-    mean. Those named ``same_strength`` are plain ratios at the same position of the dial, geometric means over it;
-    ``seconds`` the median ratio, and ``flaws`` by how much larger each is, by name.
+    ``ratios`` are style errors at the same content error, by strength: of the way's pictures over the curve of the
+    reference, or of the way's curve over one picture of the reference. ``style`` is their geometric mean. Those named
+    ``same_strength`` are plain ratios at the same position of the dial, geometric means over it; ``seconds`` the median
+    ratio, and ``flaws`` by how much larger each is, by name.
     """
 
     ratios: Mapping[float, Ratio]
@@ -92,12 +92,15 @@ def _merged(curve: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(x, sum(ys) / len(ys)) for x, ys in groups]
 
 
-def compare(reference: Dial, other: Dial) -> Comparison | None:
-    """Compare what another way makes of a pair with the reference; None if there is no strength that both have."""
-    common = sorted(set(reference) & set(other))
+def compare(reference: Dial, other: Dial, *, at: float | None = None) -> Comparison | None:
+    """Compare what another way makes of a pair with the curve of the reference, or with its picture ``at`` a strength.
+
+    None if there is no strength, or not that one, which both have.
+    """
+    common = sorted(set(reference) & set(other) & (set(reference) if at is None else {at}))
     if not common:
         return None
-    ratios = _ratios(reference, other)
+    ratios = _ratios(reference, other) if at is None else {at: _ratio_at(reference[at], other)}
     both = [(reference[strength], other[strength]) for strength in common]
     return Comparison(
         ratios=ratios,
@@ -119,15 +122,16 @@ def _larger(both: Sequence[tuple[Outcome, Outcome]]) -> dict[str, tuple[float, .
 
 
 def _ratios(reference: Dial, other: Dial) -> dict[float, Ratio]:
-    if len(reference) == 1:
-        ((strength, single),) = reference.items()
-        ours = style_at(_curve(other), single.content)
-        return {strength: Ratio(ours.value / single.style, ours.extrapolated)}
     curve, found = _curve(reference), {}
     for strength, outcome in sorted(other.items()):
         theirs = style_at(curve, outcome.content)
         found[strength] = Ratio(outcome.style / theirs.value, theirs.extrapolated)
     return found
+
+
+def _ratio_at(single: Outcome, other: Dial) -> Ratio:
+    ours = style_at(_curve(other), single.content)
+    return Ratio(ours.value / single.style, ours.extrapolated)
 
 
 def _curve(dial: Dial) -> list[tuple[float, float]]:

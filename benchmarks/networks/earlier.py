@@ -56,13 +56,13 @@ class Earlier:
         """What of ``jobs`` it has and ``dials`` have not."""
         return whole_parts(self.dials, jobs) - whole_parts(dials, jobs)
 
-    def added_to(self, dials: Dials, jobs: Sequence[Job], *, whole_curve: bool = True) -> Dials:
-        """``dials`` with that, in the order of ``jobs`` and at their strengths; of the reference a ``whole_curve``."""
+    def added_to(self, dials: Dials, jobs: Sequence[Job]) -> Dials:
+        """``dials`` with that, in the order of ``jobs`` and at their strengths; of the reference the whole curve."""
         added, found = self.beside(dials, jobs), {way: dict[Pair, dict[float, Outcome]]() for way in dials}
         for job in jobs:
             way, pair = job.way.name, job.pair
             of = (self.dials if (way, pair) in added else dials).get(way, {}).get(pair, {})
-            strengths = of.keys() if way == REFERENCE and whole_curve else of.keys() & {job.strength}
+            strengths = of.keys() if way == REFERENCE else of.keys() & {job.strength}
             if strengths:
                 found[way].setdefault(pair, {}).update({strength: of[strength] for strength in strengths})
         return found

@@ -35,8 +35,8 @@ SUMMARY_COLUMNS = (
 )
 SUMMARY_NOTE = (
     "Ratios to VGG-19 alone, medians over pairs. At equal content error: the style error over VGG-19's, which is"
-    " interpolated between its strengths (linear in the logarithms of both; extrapolated beyond its ends; where it"
-    " painted a pair once, the other is interpolated); of a pair, the geometric mean over the strengths. The style"
+    " interpolated between its strengths (linear in the logarithms of both; extrapolated beyond its ends; with"
+    " --reference-strength, the other one's is); of a pair, the geometric mean over the strengths. The style"
     " error is the mean of those at full and half size."
 )
 
@@ -49,12 +49,14 @@ FLAWS_NOTE = (
 @dataclass(frozen=True)
 class Report:
     """All that is to be told: ``dials`` by way and pair, ``facts`` about settings and machine; of what was painted
-    ``elsewhere``, a way and a pair each, there are no pictures."""
+    ``elsewhere``, a way and a pair each, there are no pictures. Compared with the curve of the reference, or, if there
+    is a ``reference_strength``, with its picture at that one."""
 
     facts: Mapping[str, Any]
     dials: Mapping[str, Mapping[Pair, Dial]]
     evaluations: Mapping[str, Timing]
     elsewhere: Collection[Part] = ()
+    reference_strength: float | None = None
 
     @property
     def comparisons(self) -> dict[str, dict[Pair, Comparison]]:
@@ -62,7 +64,7 @@ class Report:
         found: dict[str, dict[Pair, Comparison]] = {}
         for way, dials in self.dials.items():
             for pair, dial in dials.items() if way != REFERENCE else ():
-                if comparison := compare(self.dials[REFERENCE].get(pair, {}), dial):
+                if comparison := compare(self.dials[REFERENCE].get(pair, {}), dial, at=self.reference_strength):
                     found.setdefault(way, {})[pair] = comparison
         return found
 
@@ -183,7 +185,7 @@ def _row(
             continue
         strength = min(dial, key=lambda value: abs(value - SHOWN_STRENGTH))
         comparison = compared.get(way, {}).get(pair)
-        ratio = comparison.ratios[strength] if comparison else None
+        ratio = comparison.ratios.get(strength) if comparison else None
         mark = f": ratio {ratio.value:.3f}{'*' if ratio.extrapolated else ''}" if ratio else ""
         outcome = dial[strength]
         lines = (

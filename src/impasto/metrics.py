@@ -87,13 +87,14 @@ def measure(
     )
 
 
-def _reduced(images: tuple[Tensor, Tensor], factor: int) -> tuple[Tensor, Tensor]:
+def _reduced(images: tuple[Tensor, Tensor], factor: int) -> list[Tensor]:
     """Both by the same factor, which is less than ``factor`` where one of them is thin: relu5_1 needs 16 pixels."""
-    divisor = min(factor, max(1.0, min(extent for image in images for extent in image.shape[-2:]) / 16))
-    ours, theirs = (
-        resize(image, (round(image.shape[-2] / divisor), round(image.shape[-1] / divisor))) for image in images
-    )
-    return ours, theirs
+    thinnest = min(extent for image in images for extent in image.shape[-2:])
+    divisor, reduced = min(factor, max(1.0, thinnest / 16)), []
+    for image in images:
+        height, width = image.shape[-2:]
+        reduced.append(resize(image, (round(height / divisor), round(width / divisor))))
+    return reduced
 
 
 def content_error(extractor: Extractor, output: Tensor, content: Tensor, layer: str = "relu4_2") -> float:

@@ -21,8 +21,8 @@ from benchmarks.networks.curves import (
 )
 from benchmarks.networks.earlier import Earlier
 from benchmarks.networks.evaluations import timings
-from benchmarks.networks.report import Report
-from benchmarks.networks.runs import Job, StaleError, Way, outcome_of, parse_setting
+from benchmarks.networks.report import Report, write_report
+from benchmarks.networks.runs import Job, Pictures, StaleError, Way, outcome_of, parse_setting
 from benchmarks.networks.sheet import Cell, lay_out
 from impasto.errors import OptionError
 
@@ -113,14 +113,16 @@ def test_points_beyond_the_reference_are_marked() -> None:
 
 def test_a_reference_that_painted_once_is_met_on_the_curve_of_the_way() -> None:
     once, way = {0.5: REFERENCE[0.5]}, dial(0.15, 0.3, 0.6, factor=2)
-    found = compare(once, way)
-    assert found is not None
-    assert found.ratios == {0.5: Ratio(pytest.approx(2), extrapolated=False)}
-    assert found.style == pytest.approx(2)
-    assert found.content_same_strength == pytest.approx(1.5)
-    beyond = compare(once, dial(0.25, 0.3, 0.6, factor=2))
+    for reference in (once, REFERENCE):
+        found = compare(reference, way, at=0.5)
+        assert found is not None
+        assert found.ratios == {0.5: Ratio(pytest.approx(2), extrapolated=False)}
+        assert found.style == pytest.approx(2)
+        assert found.content_same_strength == pytest.approx(1.5)
+    beyond = compare(once, dial(0.25, 0.3, 0.6, factor=2), at=0.5)
     assert beyond is not None
     assert beyond.ratios == {0.5: Ratio(pytest.approx(2), extrapolated=True)}
+    assert compare({0.35: REFERENCE[0.35]}, way, at=0.5) is None
 
 
 def test_pairs_without_a_common_strength_are_not_compared() -> None:
@@ -329,7 +331,7 @@ def test_a_way_that_an_earlier_report_lacks_is_compared_with_the_whole_curve_of_
 
 
 def test_a_reference_that_is_to_paint_once_is_compared_by_that_picture_alone(tmp_path: Path) -> None:
-    pair, strengths = ("lion", "waves"), ["--strengths", "0.35", "0.5", "--reference-strengths", "0.5"]
+    pair, strengths = ("lion", "waves"), ["--strengths", "0.35", "0.5", "--reference-strength", "0.5"]
     parsed = parse_arguments(["folder", "output", "--size", "96", "--ways", "vgg19", "compact", *strengths])
     jobs = plan(parsed, [pair], {"vgg19": "1", "compact": "1"})
     assert [(job.way.name, job.strength) for job in jobs] == [("compact", 0.35), ("vgg19", 0.5), ("compact", 0.5)]
@@ -337,14 +339,26 @@ def test_a_reference_that_is_to_paint_once_is_compared_by_that_picture_alone(tmp
     file.write_text(Report(SETTINGS, {"vgg19": {pair: REFERENCE}, "compact": {pair: REFERENCE}}, {}).to_json())
     earlier = Earlier.read(file, SETTINGS)
     assert not earlier.missing(jobs)
-    added = earlier.added_to({"vgg19": {}, "compact": {}}, jobs, whole_curve=False)
-    assert {way: list(dials[pair]) for way, dials in added.items()} == {"vgg19": [0.5], "compact": [0.35, 0.5]}
+    dials = earlier.added_to({"vgg19": {}, "compact": {}}, jobs)
+    report = Report({}, dials, {}, reference_strength=parsed.reference_strength)
+    assert list(report.comparisons["compact"][pair].ratios) == [0.5]
 
 
-def test_the_strengths_of_the_reference_are_among_those_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sheet_shows_pairs_that_are_compared_at_another_strength(tmp_path: Path) -> None:
+    for kind in ("content", "style"):
+        (tmp_path / kind).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / kind / "a.jpg")
+    dials = {"vgg19": {("a", "a"): {0.35: REFERENCE[0.35]}}, "compact": {("a", "a"): REFERENCE}}
+    report = Report({}, dials, {}, [("vgg19", ("a", "a")), ("compact", ("a", "a"))], reference_strength=0.35)
+    (pairs, worst_pairs) = write_report(report, tmp_path, Pictures(tmp_path), 32)
+    assert (pairs.name, worst_pairs.name) == ("pairs_1.png", "worst_compact.png")
+    assert pairs.is_file()
+
+
+def test_the_strength_of_the_reference_is_among_those_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse_arguments(["folder", "output", "--strengths", "0.35", "--reference-strengths", "0.5"])
-    assert "those of --reference-strengths" in capsys.readouterr().err
+        parse_arguments(["folder", "output", "--strengths", "0.35", "--reference-strength", "0.5"])
+    assert "that of --reference-strength" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

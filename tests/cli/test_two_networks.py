@@ -115,6 +115,8 @@ def test_whoever_wanted_no_coarse_network_gets_none_for_other_layers_either(cli,
     cli(*WORDS, "--coarse-network", "none", "-o", "out.png")
     assert cli("rerun", "out.png", "--set", "style_layers=relu1_1,relu3_1", "-o", "other.png").code == 0
     assert {level.network for level in read_record(folder / "other.png").levels} == {"vgg19"}
+    assert cli("rerun", "out.png", "--set", "network=vgg19", "-o", "same.png").code == 0
+    assert {level.network for level in read_record(folder / "same.png").levels} == {"vgg19"}
 
 
 def edited(folder, change):
@@ -188,6 +190,9 @@ def test_files_are_looked_for_again_after_another_network_was_downloaded(cli, fo
     assert "'d_0006.png'" in outcome.err
     assert not (folder / "d_0003.png").exists()
     assert (folder / "d_0006.png").read_text() == "mine"
+    away = weights.rename(away)
+    (folder / "photo_painting_0006.png").touch()
+    assert cli(*few, "--final-iterations", "1", "--save-every", "3").out == "photo_painting_2.png\n"
 
 
 @pytest.mark.parametrize("seconds", ["1s", "0.01s"])

@@ -11,7 +11,7 @@ import typer
 
 from impasto.cli.job import Inputs, Job, stem_of
 from impasto.cli.options import Folders, Options, Overwrite, ProgressName, Quiet, Show, Verbose
-from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
+from impasto.cli.preflight import check_inputs, file_of, ready
 from impasto.cli.recorded import Request, find_input, folders_of, recorded_options
 from impasto.cli.running import run_job
 from impasto.errors import InputError, OptionError
@@ -91,10 +91,7 @@ def _job(request: Request) -> Job:
     levels = _left(check_inputs(inputs, options), before, spec)
     target = expanded(request.output) if request.output is not None else _default_output(request, options, size)
     schedule = Schedule(size, levels, is_fitted=False)
-    job = Job(inputs, target, request.overwrite, options, request.output is None, schedule)
-    job = with_free_name(job, levels)
-    check_outputs(job, levels)
-    return job
+    return ready(Job(inputs, target, request.overwrite, options, request.output is None, schedule), levels)
 
 
 def _check_is_whole(file: File, recorded: tuple[int, int]) -> None:

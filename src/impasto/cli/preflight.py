@@ -21,7 +21,7 @@ from impasto.networks import NETWORKS, get_network
 from impasto.pyramid import Level, own_network, plan_pyramid
 from impasto.spec import STARTS, StyleSpec, output_size
 
-__all__ = ["check_inputs", "check_job", "check_network", "check_outputs", "file_of", "with_free_name"]
+__all__ = ["check_inputs", "check_job", "check_network", "file_of", "ready"]
 
 BYTES_PER_PIXEL = 4
 """What a pixel of a PNG of noise takes, and a little for the headers; twice as much where there may be 16 bits."""
@@ -41,9 +41,7 @@ def check_job(content: str, style: str, output: str | None, overwrite: bool, opt
     levels = check_inputs(inputs, options)
     default = f"{name or default_name(photo, painting)}{_extension(options)}"
     target = Path(default) if output is None else expanded(output)
-    job = with_free_name(Job(inputs, target, overwrite, options, default_named=output is None), levels)
-    check_outputs(job, levels)
-    return job
+    return ready(Job(inputs, target, overwrite, options, default_named=output is None), levels)
 
 
 def _not_both_streams(content: str, style: str) -> tuple[str, str]:
@@ -119,9 +117,19 @@ def _extension(options: Options) -> str:
     return named_format(options.output.format).extensions[0] if options.output.format else ".png"
 
 
-def with_free_name(job: Job, levels: Sequence[Level]) -> Job:
+def ready(job: Job, levels: Sequence[Level]) -> Job:
+    """``job`` with a free name, unless someone asked for its name.
+
+    Raises OptionError or OutputError unless all that the run is to write can be written.
+    """
+    job = _with_free_name(job, levels)
+    _check_outputs(job, levels)
+    return job
+
+
+def _with_free_name(job: Job, levels: Sequence[Level]) -> Job:
     """Number the output, if nobody asked for its name, so that no file that the run would write exists."""
-    if not job.default_named or job.may_replace(job.output):
+    if not job.default_named or job.output == STDOUT or job.may_replace(job.output):
         return job
     named = (replace(job, output=numbered(job.output, number)) for number in count(1))
     return next(job for job in named if not _existing(job.files(levels)))
@@ -134,8 +142,7 @@ def _existing(files: Sequence[Path]) -> list[Path]:
     return [path for path in files if path.name in there]
 
 
-def check_outputs(job: Job, levels: Sequence[Level]) -> None:
-    """Raise OptionError or OutputError unless all that the run is to write can be written."""
+def _check_outputs(job: Job, levels: Sequence[Level]) -> None:
     _check_animation(job)
     pixels = math.prod(levels[-1].size)
     _check_giant(job, pixels)

@@ -10,7 +10,7 @@ import typer
 
 from impasto.cli.job import Job, stem_of
 from impasto.cli.options import Folders, Options, Overwrite, ProgressName, Quiet, Show, Verbose
-from impasto.cli.preflight import check_inputs, check_outputs, file_of, with_free_name
+from impasto.cli.preflight import check_inputs, file_of, ready
 from impasto.cli.recorded import Request, find_inputs, folders_of, recorded_options
 from impasto.cli.running import run_job
 from impasto.errors import OptionError, did_you_mean
@@ -104,10 +104,7 @@ def _job(request: Request) -> Job:
         schedule = Schedule(record.size[::-1], record.plan())
     levels: Sequence[Level] = schedule.levels if schedule else planned
     target = expanded(request.output) if request.output is not None else _default_output(request.file, options)
-    job = Job(inputs, target, request.overwrite, options, request.output is None, schedule, record)
-    job = with_free_name(job, levels)
-    check_outputs(job, levels)
-    return job
+    return ready(Job(inputs, target, request.overwrite, options, request.output is None, schedule, record), levels)
 
 
 def _default_output(file: File, options: Options) -> Path:

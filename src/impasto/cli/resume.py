@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from impasto.cli.checkpoints import folder, hold, is_in_use, kept, let_go
-from impasto.cli.job import STDOUT, Inputs, Job, Resumed
+from impasto.cli.job import Inputs, Job, Resumed
 from impasto.cli.options import Folders, Options, Overwrite, ProgressName, Quiet, Show, Verbose
 from impasto.cli.outlook import spell
-from impasto.cli.preflight import check_outputs, with_free_name
+from impasto.cli.preflight import ready
 from impasto.cli.recorded import folders_of
 from impasto.cli.running import run_job
 from impasto.errors import ImpastoError, InputError
@@ -161,9 +161,7 @@ def _job(path: Path, lock: FileLock, folders: Sequence[Path], elsewhere: _Elsewh
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"The checkpoint '{path}' is damaged ({type(error).__name__}): it cannot be used.") from None
-    job = with_free_name(job, record.plan()) if job.output != STDOUT else job
-    check_outputs(job, record.plan())
-    return job
+    return ready(job, record.plan())
 
 
 def _options(record: Record, about: Mapping[str, Any], elsewhere: _Elsewhere) -> Options:

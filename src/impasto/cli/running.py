@@ -19,7 +19,7 @@ from impasto.cli.job import STDOUT, Job
 from impasto.cli.keeper import Keeper, is_long
 from impasto.cli.options import PROGRESS, check_choice
 from impasto.cli.outlook import Plan
-from impasto.cli.preflight import check_outputs, with_free_name
+from impasto.cli.preflight import ready
 from impasto.cli.progress import Progress, choose_progress
 from impasto.cli.saving import finishing_seconds, new_recorder, save, save_animation, save_snapshot
 from impasto.errors import ImpastoError
@@ -57,10 +57,8 @@ def run_job(find_job: Callable[[], Job], values: Mapping[str, Any]) -> None:
 
 def _run(job: Job, progress: Progress, interrupt: Interrupt, values: Mapping[str, Any], began: float) -> None:
     transfer = prepared(job, progress, values)
-    if job.options.output.save_every and job.options.spec.network == "auto" and not job.resumed:
-        # Another network than was likely may take more evaluations, and so leave other files.
-        job = with_free_name(job, transfer.levels)
-        check_outputs(job, transfer.levels)
+    if job.options.output.save_every and job.options.spec.network == "auto":
+        job = ready(job, transfer.levels)  # a network that was just downloaded may take more evaluations: more files
     recorder = new_recorder(job, transfer)
     computed = _compute(transfer, job, progress, interrupt, recorder, began)
     result, keeper = computed.result, computed.keeper
