@@ -182,6 +182,16 @@ def settings_of(job: Job) -> dict[str, str]:
     }
 
 
+def strengths_of(jobs: Sequence[Job]) -> dict[str, str]:
+    """At which strengths each way paints."""
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        strengths = found.setdefault(job.way.name, [])
+        if (strength := f"{job.strength:g}") not in strengths:
+            strengths.append(strength)
+    return {"strengths": "; ".join(f"{way} {', '.join(strengths)}" for way, strengths in found.items())}
+
+
 def circumstances(jobs: Sequence[Job], output: Path) -> dict[str, str]:
     """In which precision, where, and by which code those were painted that are there."""
     kept = [entry for job in jobs if (entry := job.kept(output))]
@@ -218,7 +228,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = INTERRUPTED
         here = collect(jobs, output)
         elsewhere = earlier.beside(here, jobs)
-        facts = settings_of(jobs[0]) | (earlier if elsewhere else Earlier()).circumstances(circumstances(jobs, output))
+        known = earlier if elsewhere else Earlier()
+        facts = settings_of(jobs[0]) | strengths_of(jobs) | known.circumstances(circumstances(jobs, output))
         dials = earlier.added_to(here, jobs)
         report = Report(facts, dials, evaluations, elsewhere, parsed.reference_strength)
         sheets = write_report(report, output, pictures, parsed.cell)

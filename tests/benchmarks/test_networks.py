@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.networks.__main__ import parse_arguments, plan, share_of
+from benchmarks.networks.__main__ import parse_arguments, plan, share_of, strengths_of
 from benchmarks.networks.curves import (
     Comparison,
     Outcome,
@@ -335,6 +335,7 @@ def test_a_reference_that_is_to_paint_once_is_compared_by_that_picture_alone(tmp
     parsed = parse_arguments(["folder", "output", "--size", "96", "--ways", "vgg19", "compact", *strengths])
     jobs = plan(parsed, [pair], {"vgg19": "1", "compact": "1"})
     assert [(job.way.name, job.strength) for job in jobs] == [("compact", 0.35), ("vgg19", 0.5), ("compact", 0.5)]
+    assert strengths_of(jobs) == {"strengths": "compact 0.35, 0.5; vgg19 0.5"}
     file = tmp_path / "report.json"
     file.write_text(Report(SETTINGS, {"vgg19": {pair: REFERENCE}, "compact": {pair: REFERENCE}}, {}).to_json())
     earlier = Earlier.read(file, SETTINGS)
