@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from impasto.errors import ImpastoError
+from impasto.image.files import origin_of
 from impasto.image.read import read_image
 
 __all__ = ["Corpus", "chance", "digest_of", "disturbed", "uniform"]
@@ -70,13 +71,9 @@ class Corpus:
 
 
 def digest_of(folder: Path) -> str:
-    """The SHA-256 over the names and bytes of all pictures of ``folder``."""
-    total = hashlib.sha256()
-    for path in _files(folder):
-        data = path.read_bytes()
-        total.update(f"{path.name} {len(data)}\n".encode())
-        total.update(data)
-    return total.hexdigest()
+    """The SHA-256 over the names of all pictures of ``folder`` and the SHA-256 of each."""
+    origins = map(origin_of, _files(folder))
+    return hashlib.sha256("".join(f"{origin.name} {origin.sha256}\n" for origin in origins).encode()).hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:

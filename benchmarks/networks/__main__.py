@@ -184,12 +184,9 @@ def settings_of(job: Job) -> dict[str, str]:
 
 def strengths_of(jobs: Sequence[Job]) -> dict[str, str]:
     """At which strengths each way paints."""
-    found: dict[str, list[str]] = {}
-    for job in jobs:
-        strengths = found.setdefault(job.way.name, [])
-        if (strength := f"{job.strength:g}") not in strengths:
-            strengths.append(strength)
-    return {"strengths": "; ".join(f"{way} {', '.join(strengths)}" for way, strengths in found.items())}
+    names = dict.fromkeys(job.way.name for job in jobs)
+    found = {name: dict.fromkeys(f"{job.strength:g}" for job in jobs if job.way.name == name) for name in names}
+    return {"strengths": "; ".join(f"{name} {', '.join(strengths)}" for name, strengths in found.items())}
 
 
 def circumstances(jobs: Sequence[Job], output: Path) -> dict[str, str]:

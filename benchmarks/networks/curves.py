@@ -97,7 +97,7 @@ def compare(reference: Dial, other: Dial, *, at: float | None = None) -> Compari
 
     None if there is no strength, or not that one, which both have.
     """
-    common = sorted(set(reference) & set(other) & (set(reference) if at is None else {at}))
+    common = sorted(strength for strength in reference.keys() & other.keys() if at in (None, strength))
     if not common:
         return None
     ratios = _ratios(reference, other) if at is None else {at: _ratio_at(reference[at], other)}

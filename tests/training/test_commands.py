@@ -16,20 +16,7 @@ from training import held_out, lessons, ship, train
 
 pytestmark = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="the training needs PyTorch 2.9 or later")
 
-FEW = (
-    "--device",
-    "cpu",
-    "--warmup",
-    "2",
-    "--lessons",
-    "2",
-    "--passes",
-    "1",
-    "--canvases",
-    "1",
-    "--gradients-from",
-    "1",
-)
+FEW = ("--device=cpu", "--warmup=2", "--lessons=2", "--passes=1", "--canvases=1", "--gradients-from=1")
 
 
 @pytest.fixture
